@@ -1,0 +1,41 @@
+# GANTRY_LONG=1 lets the tests run that take longer than CI has. TESTFLAGS go to `go test`.
+SHELL := /bin/bash
+TESTFLAGS ?=
+FUZZTIME  ?= 1m
+
+.PHONY: run build test test-long race fuzz lint bench check deps
+
+run: build
+	bin/gantry serve
+
+build:
+	CGO_ENABLED=0 go build -trimpath -o bin/gantry ./cmd/gantry
+
+deps:
+	@internal/clienttest/prerequisites.sh
+
+test: deps
+	go vet ./...
+	go test -timeout 18m $(TESTFLAGS) ./...
+
+test-long: deps
+	GANTRY_LONG=1 go test -timeout 6h $(TESTFLAGS) ./...
+
+race: deps
+	go test -race -timeout 60m $(TESTFLAGS) ./...
+
+# One target at a time: that is all `go test -fuzz` takes.
+fuzz:
+	@set -e; grep -r --include='*_test.go' -oE '^func Fuzz[A-Za-z0-9_]*' . | sed 's|/[^/]*:func | |' | sort -u | \
+	while read -r pkg target; do echo "$$pkg $$target"; go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) "$$pkg"; done
+
+lint:
+	go vet ./...
+	go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0 run
+
+bench:
+	go test -run '^$$' -bench . -benchmem ./...
+
+check:
+	@unformatted=$$(gofmt -l .); test -z "$$unformatted" || { echo "gofmt: $$unformatted"; exit 1; }
+	.ci/run
