@@ -1,0 +1,317 @@
+package catalog
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime/debug"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"go.etcd.io/bbolt"
+	berrors "go.etcd.io/bbolt/errors"
+)
+
+var bucketName = []byte("catalog")
+
+const (
+	filePerm = 0o600
+	// lockWait is how long Open waits for another process to let go of the file.
+	lockWait = time.Second
+	// fillPercent of pages that are split: most keys are appended near others just written.
+	fillPercent = 0.9
+	// suspectSuffix names the marker beside a file that must not be trusted any more. It outlives the process.
+	suspectSuffix = ".suspect"
+	// minFileBytes is the size of bbolt's two meta pages.
+	minFileBytes = 2 * 4096
+)
+
+// mapSizes are the sizes of address space to ask for, best first. When a file outgrows its mapping bbolt has to wait
+// for every reader; address space costs nothing, but may be limited.
+var mapSizes = [...]int{1 << 40, 1 << 36, 1 << 32, 0}
+
+// boltEngine keeps everything in one bucket of one bbolt file. A damaged or truncated file makes bbolt panic, or the
+// processor fault, on any access; guard turns that into ErrCorrupt.
+type boltEngine struct {
+	db     *bbolt.DB
+	path   string
+	opened uint64 // the LSN at open
+	// broken is set once bbolt must not be written to any more, stuck once it must not be called at all, since a
+	// panic may have left its locks taken.
+	broken atomic.Pointer[error]
+	stuck  atomic.Bool
+}
+
+// Remove deletes the catalog at path, if there is one. It must not be open.
+func Remove(path string) error {
+	for _, name := range [...]string{path, path + suspectSuffix} {
+		if err := os.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("remove catalog: %w", err)
+		}
+	}
+	return syncDir(filepath.Dir(path))
+}
+
+func openBolt(path string, stamp []byte) (e *boltEngine, err error) {
+	if _, err := os.Stat(path + suspectSuffix); err == nil {
+		return nil, fmt.Errorf("marked as suspect: %w", ErrCorrupt)
+	}
+	info, err := os.Stat(path)
+	isNew := errors.Is(err, fs.ErrNotExist)
+	if err != nil && !isNew {
+		return nil, err
+	}
+	if !isNew && info.Size() < minFileBytes {
+		return nil, fmt.Errorf("%d bytes: %w", info.Size(), ErrCorrupt)
+	}
+	e = &boltEngine{path: path}
+	defer e.guard(debug.SetPanicOnFault(true), &err)
+	if e.db, err = openFile(path); err != nil {
+		return nil, openError(err)
+	}
+	if isNew {
+		err = e.create(stamp)
+	} else {
+		err = e.inspect(stamp)
+	}
+	if err != nil {
+		return nil, errors.Join(err, e.db.Close())
+	}
+	return e, nil
+}
+
+func openFile(path string) (db *bbolt.DB, err error) {
+	for _, size := range mapSizes {
+		db, err = bbolt.Open(path, filePerm, &bbolt.Options{
+			Timeout:         lockWait,
+			FreelistType:    bbolt.FreelistMapType,
+			InitialMmapSize: size,
+		})
+		if !errors.Is(err, syscall.ENOMEM) {
+			break
+		}
+	}
+	return db, err
+}
+
+func openError(err error) error {
+	switch {
+	case errors.Is(err, berrors.ErrTimeout):
+		return ErrLocked
+	case errors.Is(err, berrors.ErrInvalid), errors.Is(err, berrors.ErrChecksum), errors.Is(err, berrors.ErrVersionMismatch):
+		return fmt.Errorf("%w: %w", ErrCorrupt, err)
+	}
+	return err
+}
+
+func (e *boltEngine) create(stamp []byte) error {
+	err := e.db.Update(func(tx *bbolt.Tx) error {
+		b, err := tx.CreateBucket(bucketName)
+		if err != nil {
+			return err
+		}
+		return errors.Join(b.Put(stampKey, stamp), b.Put(lsnKey, encodeLSN(0)))
+	})
+	return errors.Join(err, syncDir(filepath.Dir(e.path)))
+}
+
+// inspect is the cheap check at open: the file is as long as it says, the stamp fits, and both ends of the tree can be read.
+func (e *boltEngine) inspect(stamp []byte) error {
+	return e.db.View(func(tx *bbolt.Tx) error {
+		info, err := os.Stat(e.path)
+		if err != nil {
+			return err
+		}
+		if info.Size() < tx.Size() {
+			return fmt.Errorf("%d of %d bytes: %w", info.Size(), tx.Size(), ErrCorrupt)
+		}
+		b := tx.Bucket(bucketName)
+		if b == nil {
+			return fmt.Errorf("no bucket: %w", ErrCorrupt)
+		}
+		if !bytes.Equal(b.Get(stampKey), stamp) {
+			return ErrMismatch
+		}
+		if e.opened, err = decodeLSN(b.Get(lsnKey)); err != nil {
+			return err
+		}
+		cur := b.Cursor()
+		cur.First()
+		cur.Last()
+		return nil
+	})
+}
+
+// guard is deferred around every use of bbolt. was is the goroutine's former setting of SetPanicOnFault.
+func (e *boltEngine) guard(was bool, err *error) {
+	debug.SetPanicOnFault(was)
+	if r := recover(); r != nil {
+		*err = fmt.Errorf("%w: %v", ErrCorrupt, r)
+		e.markSuspect()
+	}
+}
+
+// markSuspect makes the next Open return ErrCorrupt. If even that can't be written, the next Open may find out by itself, or not.
+func (e *boltEngine) markSuspect() {
+	f, err := os.OpenFile(e.path+suspectSuffix, os.O_CREATE|os.O_WRONLY, filePerm)
+	if err != nil {
+		return
+	}
+	_ = f.Sync()
+	_ = f.Close()
+	_ = syncDir(filepath.Dir(e.path))
+}
+
+func (e *boltEngine) lsn() uint64 { return e.opened }
+
+func (e *boltEngine) begin() (_ engineTx, err error) {
+	tx, bucket, err := e.view()
+	if err != nil {
+		return nil, err
+	}
+	return &boltTx{engine: e, tx: tx, bucket: bucket}, nil
+}
+
+func (e *boltEngine) view() (tx *bbolt.Tx, b *bbolt.Bucket, err error) {
+	if e.stuck.Load() {
+		return nil, nil, ErrCorrupt
+	}
+	defer func() {
+		switch {
+		case err == nil:
+		case tx != nil:
+			_ = tx.Rollback()
+		case errors.Is(err, ErrCorrupt):
+			// A fault within Begin leaves bbolt's lock of the meta pages taken.
+			e.stuck.Store(true)
+		}
+	}()
+	defer e.guard(debug.SetPanicOnFault(true), &err)
+	if tx, err = e.db.Begin(false); err != nil {
+		return nil, nil, closedError(err)
+	}
+	if b = tx.Bucket(bucketName); b == nil {
+		return tx, nil, ErrCorrupt
+	}
+	return tx, b, nil
+}
+
+func (e *boltEngine) get(key []byte) ([]byte, bool, error) {
+	tx, b, err := e.view()
+	if err != nil {
+		return nil, false, err
+	}
+	t := boltTx{engine: e, tx: tx, bucket: b}
+	defer t.close()
+	return t.get(key)
+}
+
+func closedError(err error) error {
+	if errors.Is(err, berrors.ErrDatabaseNotOpen) {
+		return ErrClosed
+	}
+	return err
+}
+
+func (e *boltEngine) write(changes *table, lsn uint64) (err error) {
+	if p := e.broken.Load(); p != nil {
+		return *p
+	}
+	if err = e.update(changes, lsn); err == nil {
+		return nil
+	}
+	err = fmt.Errorf("flush catalog: %w", err)
+	if isSyncFailure(err) {
+		// The kernel may have dropped pages that a later fdatasync would call safe, and the new meta page may be in
+		// the file already.
+		e.markSuspect()
+		err = fmt.Errorf("%w: %w", ErrBroken, err)
+	}
+	if errors.Is(err, ErrBroken) || errors.Is(err, ErrCorrupt) {
+		e.broken.Store(&err)
+	}
+	return err
+}
+
+// isSyncFailure tells a failed fdatasync from a failed write. Only the former gives a bare errno; when the file grows, bbolt
+// keeps just the text.
+func isSyncFailure(err error) bool {
+	var errno syscall.Errno
+	var pathErr *fs.PathError
+	if errors.As(err, &errno) && !errors.As(err, &pathErr) {
+		return true
+	}
+	return strings.Contains(err.Error(), "file sync error")
+}
+
+func (e *boltEngine) update(changes *table, lsn uint64) (err error) {
+	defer e.guard(debug.SetPanicOnFault(true), &err)
+	return e.db.Update(func(tx *bbolt.Tx) error {
+		b := tx.Bucket(bucketName)
+		if b == nil {
+			return ErrCorrupt
+		}
+		b.FillPercent = fillPercent
+		var err error
+		changes.Scan(func(k string, v []byte) bool {
+			if v == nil {
+				err = b.Delete(viewBytes(k))
+			} else {
+				err = b.Put(viewBytes(k), v)
+			}
+			return err == nil
+		})
+		if err != nil {
+			return err
+		}
+		return b.Put(lsnKey, encodeLSN(lsn))
+	})
+}
+
+func (e *boltEngine) stats(s *Stats) {
+	if info, err := os.Stat(e.path); err == nil {
+		s.FileBytes = info.Size()
+	}
+	st := e.db.Stats()
+	pageSize := int64(e.db.Info().PageSize)
+	s.FreeBytes = int64(st.FreePageN) * pageSize
+	s.PendingBytes = int64(st.PendingPageN) * pageSize
+}
+
+func (e *boltEngine) check() (err error) {
+	tx, _, err := e.view()
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, tx.Rollback()) }()
+	defer e.guard(debug.SetPanicOnFault(true), &err)
+	for cerr := range tx.Check() {
+		if err == nil {
+			err = fmt.Errorf("%w: %w", ErrCorrupt, cerr)
+		}
+	}
+	return err
+}
+
+func (e *boltEngine) close() (err error) {
+	if p := e.broken.Load(); e.stuck.Load() || (p != nil && errors.Is(*p, ErrCorrupt)) {
+		// A panic may have left bbolt's locks taken: leave the mapping to the end of the process. The file can be
+		// removed all the same.
+		return nil
+	}
+	defer e.guard(debug.SetPanicOnFault(true), &err)
+	return e.db.Close()
+}
+
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
