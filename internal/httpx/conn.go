@@ -1,0 +1,405 @@
+package httpx
+
+import (
+	"crypto/tls"
+	"errors"
+	"io"
+	"net"
+	"net/netip"
+	"os"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/valyala/fasthttp"
+	"golang.org/x/sys/unix"
+)
+
+// phase is what a connection is doing; it decides which deadline applies to a read.
+type phase int8
+
+const (
+	phaseIdle    phase = iota // no byte of the next request seen
+	phaseHeader               // reading headers
+	phaseRequest              // the rest: body, response, drain
+)
+
+const (
+	// lingerTime and lingerBytes bound what is read and dropped after a
+	// response that the client may still be too busy sending to have read:
+	// closing at once would reset the connection and destroy that response.
+	lingerTime  = 500 * time.Millisecond
+	lingerBytes = 4 << 20
+	// tlsWriteChunk bounds one TLS write: a timeout in the middle of it can't
+	// be resumed, so progress has to be seen in steps.
+	tlsWriteChunk = 64 << 10
+)
+
+// conn is the connection as fasthttp sees it. It owns all deadlines: those
+// that fasthttp sets are ignored, because they are absolute.
+//
+// Fields without a lock belong to the goroutine that serves the connection
+// (or that of its suspended handler, see expect.go; they alternate).
+type conn struct {
+	net.Conn           // TCP or TLS
+	srv      *Server   // never nil
+	home     *listener // where it goes when parked
+	tls      *tls.Conn // nil on plain connections
+	tcp      *net.TCPConn
+	raw      syscall.RawConn // nil where the socket can't be looked at
+	peer     netip.Addr
+
+	phase       phase
+	idleUntil   time.Time // zero: not yet set for this wait
+	headerUntil time.Time // zero: not yet set for this request
+	readUntil   time.Time // deadlines as last given to the kernel
+	writeUntil  time.Time
+	in, out     meter
+	handshaken  bool
+
+	expecting *expectation // for the request about to be served
+	suspended *suspended   // handler waiting for its "100 Continue"
+	failed    error        // of a write that was reported as done; the next read returns it
+	writeErr  error        // first error in writing a response
+	cork      bool         // another write follows the next full-buffer one
+	pending   []byte       // held back by cork
+
+	parking atomic.Bool // the next Close parks instead
+	linger  atomic.Bool // Close lingers
+	closed  atomic.Bool
+}
+
+func newConn(s *Server, home *listener, nc net.Conn) *conn {
+	c := &conn{Conn: nc, srv: s, home: home,
+		in:  newMeter(s.cfg.MinBodyRate, s.cfg.BodyGrace),
+		out: newMeter(s.cfg.MinBodyRate, s.cfg.BodyGrace)}
+	if tc, ok := nc.(*tls.Conn); ok {
+		c.tls, nc = tc, tc.NetConn()
+	}
+	c.tcp, _ = nc.(*net.TCPConn)
+	if sc, ok := nc.(syscall.Conn); ok {
+		c.raw, _ = sc.SyscallConn()
+	}
+	if s.cfg.TLS != nil && c.tls == nil {
+		c.tls = tls.Server(nc, s.cfg.TLS)
+		c.Conn = c.tls
+	}
+	if ap, err := netip.ParseAddrPort(nc.RemoteAddr().String()); err == nil {
+		c.peer = ap.Addr().Unmap().WithZone("")
+	}
+	return c
+}
+
+// connState is fasthttp's hook; it marks where one request ends and the next begins.
+func connState(nc net.Conn, state fasthttp.ConnState) {
+	c, ok := nc.(*conn)
+	if !ok {
+		return
+	}
+	switch state {
+	case fasthttp.StateActive:
+		if c.phase == phaseIdle { // pipelined: its first bytes are already here
+			c.toHeader()
+		}
+	case fasthttp.StateIdle:
+		c.flushPending()
+		c.phase = phaseIdle
+		c.idleUntil = time.Time{}
+		c.linger.Store(false)
+	}
+}
+
+func (c *conn) toHeader() {
+	c.phase = phaseHeader
+	c.headerUntil = time.Time{}
+}
+
+// toRequest starts the rolling deadlines of body and response.
+func (c *conn) toRequest() {
+	c.phase = phaseRequest
+	c.in.reset()
+	c.out.reset()
+}
+
+// fasthttp's own deadlines are absolute, ours roll.
+func (c *conn) SetDeadline(time.Time) error      { return nil }
+func (c *conn) SetReadDeadline(time.Time) error  { return nil }
+func (c *conn) SetWriteDeadline(time.Time) error { return nil }
+
+func (c *conn) Read(p []byte) (int, error) {
+	c.flushPending()
+	if c.failed != nil {
+		return 0, c.failed
+	}
+	switch c.phase {
+	case phaseIdle:
+		return c.readIdle(p)
+	case phaseHeader:
+		return c.readHeader(p)
+	}
+	return c.readBody(p)
+}
+
+// readIdle waits for the first byte of a request. If it doesn't come soon, the
+// connection is parked: fasthttp drops it together with its buffers.
+func (c *conn) readIdle(p []byte) (int, error) {
+	now := time.Now()
+	if c.idleUntil.IsZero() {
+		c.idleUntil = now.Add(c.srv.cfg.IdleTimeout)
+	}
+	park := c.srv.cfg.IdleTimeout
+	if c.raw != nil {
+		park = min(park, maxParkAfter)
+	}
+	if c.tls != nil && !c.handshaken {
+		// A handshake can't be resumed after a timeout, so look before it starts.
+		if !c.waitReadable(now.Add(park)) {
+			return 0, c.park()
+		}
+		c.toHeader()
+		return c.readHeader(p)
+	}
+	if c.readUntil.Sub(now) < park {
+		c.setReadUntil(now.Add(2 * park))
+	}
+	n, err := c.Conn.Read(p)
+	if n > 0 {
+		c.toHeader()
+		return n, nil
+	}
+	if isTimeout(err) {
+		return 0, c.park()
+	}
+	return 0, err
+}
+
+// readHeader reads under one absolute deadline.
+func (c *conn) readHeader(p []byte) (int, error) {
+	if c.headerUntil.IsZero() {
+		c.headerUntil = time.Now().Add(c.srv.cfg.HeaderTimeout)
+		c.setReadUntil(c.headerUntil)
+	}
+	n, err := c.Conn.Read(p)
+	c.handshaken = c.handshaken || n > 0
+	return n, err
+}
+
+// readBody reads under the rolling deadline.
+func (c *conn) readBody(p []byte) (int, error) {
+	start := time.Now()
+	c.rollRead(start)
+	n, err := c.Conn.Read(p)
+	slow := c.in.add(n, time.Since(start))
+	switch {
+	case n > 0 && err == nil && !slow:
+		return n, nil
+	case slow || isTimeout(err):
+		return n, errTimeout(os.ErrDeadlineExceeded)
+	}
+	return n, err
+}
+
+func (c *conn) setReadUntil(t time.Time) {
+	c.readUntil = t
+	_ = c.Conn.SetReadDeadline(t)
+}
+
+// needsRoll reports whether a deadline must be moved: it must not be nearer
+// than what the meter has left, nor much later. Deadlines are set a quarter of
+// a window late, for moving them at every read would cost more than it is worth.
+func needsRoll(until, now time.Time, left, window time.Duration) bool {
+	d := until.Sub(now)
+	return d < left || d > left+window/2
+}
+
+func (c *conn) rollRead(now time.Time) {
+	left := c.in.left()
+	if needsRoll(c.readUntil, now, left, c.in.window) {
+		c.setReadUntil(now.Add(left + c.in.window/4))
+	}
+}
+
+// Write sends p under the rolling deadline.
+func (c *conn) Write(p []byte) (int, error) {
+	if c.cork && len(p) == writeBufferSize && c.tcp != nil && c.tls == nil {
+		// The first part of a response; the rest is about to follow, and one
+		// writev sends both.
+		c.cork = false
+		c.pending = append(c.pending[:0], p...)
+		return len(p), nil
+	}
+	if len(c.pending) > 0 {
+		return c.writePending(p)
+	}
+	n, err := c.write(p)
+	if err != nil && c.suspended != nil {
+		// This was "100 Continue". fasthttp would drop the request without a
+		// word to the handler; let the next read tell it instead.
+		c.failed = err
+		return len(p), nil
+	}
+	return n, err
+}
+
+// writePending sends what was held back and p in one system call if possible.
+func (c *conn) writePending(p []byte) (int, error) {
+	held := len(c.pending)
+	start := time.Now()
+	c.rollWrite(start)
+	bufs := net.Buffers{c.pending, p}
+	n64, err := bufs.WriteTo(c.tcp)
+	c.pending = c.pending[:0]
+	n := int(n64)
+	slow := c.out.add(n, time.Since(start))
+	if err == nil {
+		return len(p), nil
+	}
+	if isTimeout(err) && !slow {
+		if n < held {
+			return 0, c.wroteErr(err)
+		}
+		m, err := c.write(p[n-held:])
+		return n - held + m, err
+	}
+	return max(0, n-held), c.wroteErr(err)
+}
+
+func (c *conn) flushPending() {
+	if len(c.pending) > 0 {
+		if _, err := c.writePending(nil); err != nil {
+			c.failed = err
+		}
+	}
+	c.cork = false
+}
+
+func (c *conn) write(p []byte) (int, error) {
+	done := 0
+	for {
+		chunk := p[done:]
+		if c.tls != nil && len(chunk) > tlsWriteChunk {
+			chunk = chunk[:tlsWriteChunk]
+		}
+		start := time.Now()
+		c.rollWrite(start)
+		n, err := c.Conn.Write(chunk)
+		done += n
+		slow := c.out.add(n, time.Since(start))
+		switch {
+		case err != nil && (slow || !isTimeout(err) || c.tls != nil):
+			return done, c.wroteErr(err)
+		case done == len(p):
+			return done, nil
+		}
+	}
+}
+
+func (c *conn) wroteErr(err error) error {
+	if c.writeErr == nil {
+		c.writeErr = err
+	}
+	return err
+}
+
+func (c *conn) rollWrite(now time.Time) {
+	left := c.out.left()
+	if needsRoll(c.writeUntil, now, left, c.out.window) {
+		c.writeUntil = now.Add(left + c.out.window/4)
+		_ = c.Conn.SetWriteDeadline(c.writeUntil)
+	}
+}
+
+// park makes the coming Close hand the connection to its listener.
+func (c *conn) park() error {
+	if c.raw != nil && c.home != nil && !c.srv.draining.Load() {
+		c.pending = nil
+		c.parking.Store(true)
+	}
+	return errParked
+}
+
+// waitReadable waits until a read would not block, without reading.
+func (c *conn) waitReadable(until time.Time) bool {
+	if c.raw == nil {
+		return true
+	}
+	c.setReadUntil(until)
+	err := c.raw.Read(func(fd uintptr) bool {
+		_, err := peek(fd)
+		return !errors.Is(err, unix.EAGAIN)
+	})
+	return err == nil
+}
+
+// peek looks for input without taking it. EAGAIN means that there is none,
+// and (0, nil) that there will be none.
+func peek(fd uintptr) (int, error) {
+	var b [1]byte
+	for {
+		n, _, err := unix.Recvfrom(int(fd), b[:], unix.MSG_PEEK|unix.MSG_DONTWAIT)
+		if !errors.Is(err, unix.EINTR) {
+			return n, err
+		}
+	}
+}
+
+// gone looks whether the client has closed its side or the connection broke.
+// Any goroutine may ask while the connection is open or closed.
+func (c *conn) gone() bool {
+	if c.raw == nil {
+		return c.closed.Load()
+	}
+	gone := false
+	err := c.raw.Control(func(fd uintptr) {
+		if c.tls != nil {
+			// Under TLS a farewell record lies before the end of the stream.
+			p := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLRDHUP}}
+			n, err := unix.Poll(p, 0)
+			gone = err == nil && n > 0
+			return
+		}
+		n, err := peek(fd)
+		gone = err == nil && n == 0 || err != nil && !errors.Is(err, unix.EAGAIN)
+	})
+	return gone || err != nil
+}
+
+// Close parks the connection or closes it, lingering if the client may not
+// have read its response.
+func (c *conn) Close() error {
+	if c.parking.CompareAndSwap(true, false) {
+		c.home.park(c)
+		return nil
+	}
+	if !c.closed.CompareAndSwap(false, true) {
+		return nil
+	}
+	c.flushPending()
+	if c.linger.Load() {
+		c.lingerClose()
+	}
+	err := c.Conn.Close()
+	c.srv.removeConn(c)
+	return err
+}
+
+func (c *conn) lingerClose() {
+	if c.tcp == nil {
+		return
+	}
+	if c.tls != nil {
+		_ = c.tls.CloseWrite()
+	}
+	_ = c.tcp.CloseWrite()
+	_ = c.tcp.SetReadDeadline(time.Now().Add(lingerTime))
+	_, _ = io.CopyN(io.Discard, c.tcp, lingerBytes)
+}
+
+// abort closes the connection from outside of its goroutine.
+func (c *conn) abort() {
+	if c.tcp != nil {
+		_ = c.tcp.Close()
+		return
+	}
+	_ = c.Conn.Close()
+}
