@@ -125,7 +125,7 @@ func (g *Generator) Sum(in *Instance, blob *Blob) *Sums {
 
 func (s *Sums) addFrame(head, tail []byte) {
 	s.FrameCRCs = append(s.FrameCRCs, crc32.Update(crc32.Checksum(head, castagnoli), castagnoli, tail))
-	s.FrameSize += int64(len(head) + len(tail))
+	s.FrameSizes = append(s.FrameSizes, int64(len(head)+len(tail)))
 }
 
 func itoa(n int) string { return strconv.Itoa(n) }

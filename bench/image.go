@@ -55,6 +55,17 @@ func (g *Generator) picture(k Kind) *picture {
 	return o.pic
 }
 
+// Prepare draws all pictures that the generator's studies need, so that the first instances cost what later ones do.
+func (g *Generator) Prepare() {
+	if g.perStudy > 0 {
+		g.picture(g.uniform)
+		return
+	}
+	for k := range KindTiny {
+		g.picture(k)
+	}
+}
+
 // phantom draws nested ellipses with noise, 12 bits in 16: about as compressible as a real slice.
 func phantom(r *rng, rows, columns, level, sigma int) *picture {
 	p := &picture{rows: rows, columns: columns, bits: 12}

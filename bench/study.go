@@ -45,10 +45,10 @@ type Instance struct {
 
 // Sums are what answers are checked against. Sizes are in bytes.
 type Sums struct {
-	Size      int64
-	CRC       uint32   // CRC-32C of the whole file
-	FrameCRCs []uint32 // CRC-32C of each frame as WADO-RS returns it; nil without pixels
-	FrameSize int64    // bytes of all frames
+	Size       int64
+	CRC        uint32   // CRC-32C of the whole file
+	FrameCRCs  []uint32 // CRC-32C of each frame as WADO-RS returns it; nil without pixels
+	FrameSizes []int64
 }
 
 // Kind selects the template of a series.
@@ -85,8 +85,9 @@ func (k Kind) transferSyntax() string {
 
 // A Generator plans studies and builds their instances. Safe for concurrent use.
 type Generator struct {
-	seed uint64
-	tiny int // instances per study, if only tiny ones are made
+	seed     uint64
+	uniform  Kind // of all instances,
+	perStudy int  // so many in a study's one series; 0: a hospital's mix
 
 	images [KindTiny + 1]imageOnce
 
@@ -98,9 +99,9 @@ type Generator struct {
 // NewGenerator returns a generator of realistic studies. Equal seeds give equal bytes.
 func NewGenerator(seed uint64) *Generator { return &Generator{seed: seed} }
 
-// NewTinyGenerator returns a generator of studies that consist of perStudy files of about 1 KB in one series.
-func NewTinyGenerator(seed uint64, perStudy int) *Generator {
-	return &Generator{seed: seed, tiny: max(perStudy, 1)}
+// NewUniformGenerator returns a generator of studies that hold one series of perStudy instances of one kind.
+func NewUniformGenerator(seed uint64, kind Kind, perStudy int) *Generator {
+	return &Generator{seed: seed, uniform: kind, perStudy: max(perStudy, 1)}
 }
 
 // Study returns study number i.
@@ -177,9 +178,9 @@ func (g *Generator) plan(i int) *Study {
 		Time:        fmt.Sprintf("%02d%02d%02d.%03d000", 7+r.n(12), r.n(60), r.n(60), r.n(1000)),
 		Referring:   referrers[r.n(len(referrers))],
 	}
-	if g.tiny > 0 {
-		st.Description = "TINY"
-		g.addSeries(st, KindTiny, "tiny", g.tiny)
+	if g.perStudy > 0 {
+		st.Description = "UNIFORM"
+		g.addSeries(st, g.uniform, "uniform", g.perStudy)
 		return st
 	}
 	g.planMix(st, &r)

@@ -26,7 +26,7 @@ func oneOfEach(g *bench.Generator) map[bench.Kind]*bench.Instance {
 			}
 		}
 	}
-	tiny := bench.NewTinyGenerator(1, 3)
+	tiny := bench.NewUniformGenerator(1, bench.KindTiny, 3)
 	out[bench.KindTiny] = tiny.Instance(4)
 	return out
 }
@@ -34,7 +34,7 @@ func oneOfEach(g *bench.Generator) map[bench.Kind]*bench.Instance {
 func build(t *testing.T, g *bench.Generator, in *bench.Instance) []byte {
 	t.Helper()
 	if in.Series.Kind == bench.KindTiny {
-		g = bench.NewTinyGenerator(1, 3)
+		g = bench.NewUniformGenerator(1, bench.KindTiny, 3)
 	}
 	var blob bench.Blob
 	g.Build(in, &blob)

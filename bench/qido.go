@@ -1,0 +1,227 @@
+package bench
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+)
+
+// A query is one QIDO-RS request for studies and what must come back.
+type query struct {
+	params string
+	want   map[string]bool // UIDs that must be in the answer
+	exact  bool            // and no others
+}
+
+const (
+	qidoLimit     = 100
+	dateRangeDays = 7
+)
+
+// Queries lists the names that Step.Query takes.
+func Queries() []string { return []string{"patient", "accession", "date", "wildcard", "name"} }
+
+// queryFor makes query number n of a kind about a random study.
+func (s *Session) queryFor(kind string, studies []*Study, n int64) (query, error) {
+	st := pick(s, studies, n)
+	q := query{want: map[string]bool{st.UID: true}, exact: true}
+	same := func(is func(o *Study) bool) {
+		for _, o := range studies {
+			if is(o) {
+				q.want[o.UID] = true
+			}
+		}
+	}
+	switch kind {
+	case "patient":
+		q.params = "PatientID=" + st.PatientID
+		same(func(o *Study) bool { return o.PatientID == st.PatientID })
+	case "accession":
+		q.params = "AccessionNumber=" + st.Accession
+	case "date":
+		last := dayAfter(st.Date, dateRangeDays-1)
+		q.params = "StudyDate=" + st.Date + "-" + last
+		same(func(o *Study) bool { return o.Date >= st.Date && o.Date <= last })
+	case "wildcard":
+		digits := st.PatientID[len(st.PatientID)-6:]
+		q.params = "PatientID=*" + digits + "*"
+		same(func(o *Study) bool { return strings.Contains(o.PatientID, digits) })
+	case "name":
+		family, _, _ := strings.Cut(st.PatientName, "^")
+		ascii := strings.IndexFunc(family, func(r rune) bool { return r > 126 || r == '=' })
+		if ascii < 0 {
+			ascii = len(family)
+		}
+		q.params = "PatientName=" + url.QueryEscape(family[:ascii]) + "*"
+		q.want = nil // too many match to expect a certain one within the limit
+	default:
+		return q, fmt.Errorf("no query %q; there are %v", kind, Queries())
+	}
+	q.params += fmt.Sprintf("&limit=%d", qidoLimit)
+	q.exact = len(q.want) > 0 && len(q.want) < qidoLimit
+	if !q.exact {
+		q.want = nil
+	}
+	return q, nil
+}
+
+func dayAfter(date string, days int) string {
+	t, err := time.Parse("20060102", date)
+	if err != nil {
+		panic("bench: a study's date: " + err.Error()) // made by plan
+	}
+	return t.AddDate(0, 0, days).Format("20060102")
+}
+
+func prepareQido(ctx context.Context, s *Session, step *Step) (operation, error) {
+	studies, err := s.ensureStudies(ctx, step.Studies)
+	if err != nil {
+		return nil, err
+	}
+	kinds := []string{"patient", "accession", "date"}
+	if step.Query != "" {
+		kinds = strings.Split(step.Query, ",")
+	}
+	ready := make([]query, 0, 1024)
+	for n := range int64(cap(ready)) {
+		q, err := s.queryFor(kinds[n%int64(len(kinds))], studies, n)
+		if err != nil {
+			return nil, err
+		}
+		q.exact = q.exact && s.stored == len(studies) // others may match what was stored beyond
+		ready = append(ready, q)
+	}
+	return func(ctx context.Context, w *worker, n int64) (moved, error) {
+		return s.search(ctx, w.client, "/studies", ready[n%int64(len(ready))])
+	}, nil
+}
+
+// search performs one query.
+func (s *Session) search(ctx context.Context, c *client, path string, q query) (moved, error) {
+	resp, err := c.do(ctx, &request{method: "GET", path: path, query: q.params, header: acceptJSON})
+	if err != nil {
+		return moved{}, err
+	}
+	if resp.status == 204 && len(q.want) == 0 {
+		return moved{1, 0}, nil
+	}
+	if err := resp.want(200); err != nil {
+		return moved{}, err
+	}
+	tag := "0020000D"
+	if strings.HasSuffix(path, "/series") {
+		tag = "0020000E"
+	}
+	return moved{1, resp.size}, s.verifyText(path+"?"+q.params, resp, func(body []byte) error {
+		return checkJSON(body, tag, q.want, q.exact)
+	})
+}
+
+var errAnswer = errors.New("answer lacks or repeats what it should hold")
+
+// checkJSON parses a DICOM JSON answer and compares the values of a UID attribute with those wanted. If exact there
+// must be no others.
+func checkJSON(body []byte, tag string, want map[string]bool, exact bool) error {
+	var objects []map[string]struct {
+		Value []json.RawMessage
+	}
+	if err := json.Unmarshal(body, &objects); err != nil {
+		return fmt.Errorf("answer: %w", err)
+	}
+	seen := make(map[string]bool, len(objects))
+	for _, o := range objects {
+		var uid string
+		if v := o[tag].Value; len(v) != 1 || json.Unmarshal(v[0], &uid) != nil || seen[uid] {
+			return fmt.Errorf("%w: %s", errAnswer, tag)
+		}
+		seen[uid] = true
+	}
+	found := 0
+	for uid := range want {
+		if seen[uid] {
+			found++
+		}
+	}
+	if found != len(want) || exact && len(seen) != len(want) {
+		return fmt.Errorf("%w: %d of %d wanted, %d in all", errAnswer, found, len(want), len(seen))
+	}
+	return nil
+}
+
+// openStudyConnections is how many requests a viewer has under way, as browsers allow to one host.
+const openStudyConnections = 6
+
+// prepareOpenStudy does what a viewer does: search the study, list its series, get the metadata of each and then all
+// frames, several requests in parallel. One operation is one study.
+func prepareOpenStudy(ctx context.Context, s *Session, step *Step) (operation, error) {
+	studies, err := s.ensureStudies(ctx, step.Studies)
+	if err != nil {
+		return nil, err
+	}
+	return func(ctx context.Context, w *worker, n int64) (moved, error) {
+		return s.openStudy(ctx, w, pick(s, studies, n))
+	}, nil
+}
+
+func (s *Session) openStudy(ctx context.Context, w *worker, st *Study) (moved, error) {
+	byAccession := query{params: "AccessionNumber=" + st.Accession, want: map[string]bool{st.UID: true}, exact: true}
+	total, err := s.search(ctx, w.client, "/studies", byAccession)
+	if err != nil {
+		return moved{}, err
+	}
+	series := query{want: make(map[string]bool), exact: true}
+	var jobs []func(c *client) (moved, error)
+	for _, se := range st.Series {
+		series.want[se.UID] = true
+		jobs = append(jobs, func(c *client) (moved, error) { return s.fetchMetadata(ctx, c, se) })
+	}
+	for _, in := range instancesOf([]*Study{st}, func(in *Instance) bool { return in.Frames > 0 }) {
+		jobs = append(jobs, func(c *client) (moved, error) { return s.fetchFrames(ctx, c, in, 0) })
+	}
+	m, err := s.search(ctx, w.client, studyPath(st)+"/series", series)
+	if err != nil {
+		return moved{}, err
+	}
+	total.bytes += m.bytes
+	bytes, err := inParallel(slices.Concat([]*client{w.client}, w.more), jobs)
+	return moved{1, total.bytes + bytes}, err
+}
+
+// inParallel hands the jobs out, in order, to the clients.
+func inParallel(clients []*client, jobs []func(*client) (moved, error)) (int64, error) {
+	var (
+		mu    sync.Mutex // guards what follows
+		next  int
+		bytes int64
+		fail  error
+		wg    sync.WaitGroup
+	)
+	take := func() func(*client) (moved, error) {
+		mu.Lock()
+		defer mu.Unlock()
+		if fail != nil || next == len(jobs) {
+			return nil
+		}
+		next++
+		return jobs[next-1]
+	}
+	for _, c := range clients {
+		wg.Go(func() {
+			for job := take(); job != nil; job = take() {
+				m, err := job(c)
+				mu.Lock()
+				bytes += m.bytes
+				fail = errors.Join(fail, err)
+				mu.Unlock()
+			}
+		})
+	}
+	wg.Wait()
+	return bytes, fail
+}

@@ -1,0 +1,117 @@
+package bench
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"runtime"
+	"text/tabwriter"
+	"time"
+)
+
+// A Report is everything that one run measured.
+type Report struct {
+	Started    time.Time   `json:"started"`
+	Seed       uint64      `json:"seed"`
+	CPUs       int         `json:"cpus"`
+	Targets    []Target    `json:"targets"`
+	Results    []*Result   `json:"results"`
+	Yardsticks []*Result   `json:"yardsticks,omitempty"`
+	Comparison interface{} `json:"comparison,omitempty"` // filled by bench/compare
+}
+
+// NewReport starts a report now.
+func NewReport(seed uint64, targets ...Target) *Report {
+	return &Report{Started: time.Now().UTC().Truncate(time.Second), Seed: seed, CPUs: runtime.NumCPU(), Targets: targets}
+}
+
+// Failed tells whether any operation failed.
+func (r *Report) Failed() bool {
+	for _, res := range r.Results {
+		if res.Errors > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// WriteJSON writes the report for machines.
+func (r *Report) WriteJSON(w io.Writer) error {
+	enc := json.NewEncoder(w)
+	enc.SetIndent("", " ")
+	return enc.Encode(r)
+}
+
+// WriteTable writes the report for people: latencies in ms, CPU in µs per operation, memory in MB.
+func (r *Report) WriteTable(w io.Writer) error {
+	if _, err := fmt.Fprintf(w, "seed %d, %d CPUs\n\n", r.Seed, r.CPUs); err != nil {
+		return err
+	}
+	return WriteResults(w, append(r.Results[:len(r.Results):len(r.Results)], r.Yardsticks...))
+}
+
+// WriteResults writes one line for each result.
+func WriteResults(w io.Writer, results []*Result) error {
+	t := tabwriter.NewWriter(w, 2, 0, 2, ' ', tabwriter.AlignRight)
+	_, _ = fmt.Fprintln(t, "target\tworkload\tc\tops\tops/s\tobj/s\tMB/s\tp50\tp90\tp99\tp99.9\tmax\terrors\t"+
+		"client µs/op\tserver µs/op\tRssAnon MB\twritten/op\t") // the writer keeps errors until Flush
+	for _, r := range results {
+		name := r.Workload
+		if r.SizeBytes > 0 {
+			name += " " + byteSize(r.SizeBytes)
+		}
+		if r.PerRequest > 1 {
+			name += fmt.Sprintf(" ×%d", r.PerRequest)
+		}
+		if r.RateWanted > 0 {
+			name += fmt.Sprintf(" @%.0f/s", r.RateWanted)
+		}
+		l := r.LatencyMS
+		_, _ = fmt.Fprintf(t, "%s\t%s\t%d\t%d\t%s\t%s\t%.1f\t%s\t%s\t%s\t%s\t%s\t%d\t%.0f\t%s\t\n",
+			r.Target, name, r.Concurrency, r.Operations, short(r.OpsPerSecond), short(r.ObjsPerSecond), r.MBPerSecond,
+			short(l.P50), short(l.P90), short(l.P99), short(l.P999), short(l.Max), r.Errors, r.ClientPerOp, r.Server.columns())
+	}
+	if err := t.Flush(); err != nil {
+		return err
+	}
+	for _, r := range results {
+		for _, text := range r.ErrorTexts {
+			if _, err := fmt.Fprintf(w, "%s %s: %s\n", r.Target, r.Workload, text); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (u *ServerUsage) columns() string {
+	if u == nil {
+		return "-\t-\t-"
+	}
+	return fmt.Sprintf("%.0f\t%.0f\t%.0f", u.CPUPerOp, float64(u.RssAnonBytes)/1e6, u.WrittenPerOp)
+}
+
+// short gives a number three significant digits.
+func short(v float64) string {
+	switch {
+	case v >= 100:
+		return fmt.Sprintf("%.0f", v)
+	case v >= 10:
+		return fmt.Sprintf("%.1f", v)
+	case v >= 1:
+		return fmt.Sprintf("%.2f", v)
+	}
+	return fmt.Sprintf("%.3f", v)
+}
+
+func byteSize(n int64) string {
+	for _, unit := range []struct {
+		size int64
+		name string
+	}{{1 << 30, "GiB"}, {1 << 20, "MiB"}, {1 << 10, "KiB"}} {
+		if n >= unit.size && n%unit.size == 0 {
+			return fmt.Sprintf("%d %s", n/unit.size, unit.name)
+		}
+	}
+	return fmt.Sprintf("%d B", n)
+}

@@ -1,0 +1,205 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Options are what `bench` takes on its command line.
+type Options struct {
+	Target    Target
+	Steps     []Step
+	Seed      uint64
+	Yardstick string // directory on the disk to measure; empty: no yardsticks
+	Progress  io.Writer
+}
+
+// ErrFailed is returned, beside the report, when operations failed or answers were wrong.
+var ErrFailed = errors.New("some operations failed; see the report")
+
+// Run performs the steps one after the other.
+func Run(ctx context.Context, o Options) (*Report, error) {
+	report := NewReport(o.Seed, o.Target)
+	s := NewSession(o.Target, NewGenerator(o.Seed), o.Progress)
+	for _, step := range o.Steps {
+		res, err := s.Run(ctx, step)
+		if err != nil {
+			return report, err
+		}
+		report.Results = append(report.Results, res)
+	}
+	if report.Failed() {
+		return report, ErrFailed
+	}
+	return report, nil
+}
+
+// Main is the command line: it parses args (without the command's name), runs, and writes the table to stdout,
+// progress to stderr, and JSON and HTML to files where asked.
+func Main(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+	o, out, err := parse(args, stderr)
+	if err != nil {
+		return err
+	}
+	o.Progress = stderr
+	report, runErr := Run(ctx, o)
+	if runErr != nil && !errors.Is(runErr, ErrFailed) {
+		return runErr
+	}
+	if err := report.WriteTable(stdout); err != nil {
+		return err
+	}
+	return errors.Join(runErr, report.WriteFiles(out.json, out.html))
+}
+
+// WriteFiles writes JSON and HTML to the named files; an empty name means none.
+func (r *Report) WriteFiles(jsonPath, htmlPath string) error {
+	return errors.Join(writeFile(jsonPath, r.WriteJSON), writeFile(htmlPath, r.WriteHTML))
+}
+
+func writeFile(path string, write func(io.Writer) error) error {
+	if path == "" {
+		return nil
+	}
+	f, err := os.Create(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(write(f), f.Close())
+}
+
+type outputs struct{ json, html string }
+
+const usageText = `Usage: bench [flags]
+
+Measures an S3 or DICOMweb server. Workloads, of which several run in the order given:
+  s3-put s3-get s3-list s3-mixed                 need -s3
+  stow wado-instance wado-series wado-frames
+  metadata qido open-study                       need -dicomweb
+
+Reading workloads first store what they read, and check every byte they get back. Data are fictitious.
+Credentials come from -key-id and -secret, or from BENCH_KEY_ID and BENCH_SECRET.
+
+`
+
+// parse turns arguments into options: every workload at every size, concurrency and count per request.
+func parse(args []string, stderr io.Writer) (Options, outputs, error) {
+	var (
+		o   Options
+		out outputs
+		s   Step
+	)
+	fs := flag.NewFlagSet("bench", flag.ContinueOnError)
+	fs.SetOutput(stderr)
+	fs.Usage = func() {
+		_, _ = io.WriteString(stderr, usageText) // nowhere to report that stderr is gone
+		fs.PrintDefaults()
+	}
+	fs.StringVar(&o.Target.Name, "name", "target", "name of the server in the report")
+	fs.StringVar(&o.Target.S3, "s3", "", "`URL` of the S3 endpoint")
+	fs.StringVar(&o.Target.DICOMweb, "dicomweb", "", "`URL` of the DICOMweb service, without /studies")
+	fs.StringVar(&o.Target.KeyID, "key-id", os.Getenv("BENCH_KEY_ID"), "access key id, or user for HTTP Basic")
+	fs.StringVar(&o.Target.Secret, "secret", os.Getenv("BENCH_SECRET"), "secret, or password")
+	fs.StringVar(&o.Target.Region, "region", "us-east-1", "region to sign for")
+	fs.StringVar(&o.Target.Bucket, "bucket", "bench", "S3 bucket to use, made if needed")
+	fs.IntVar(&o.Target.PID, "pid", 0, "process id of the server, to report its CPU, memory and writes")
+	fs.Uint64Var(&o.Seed, "seed", 0, "seed of all data; 0 takes a new one")
+	workloads := fs.String("workloads", "", "workloads, separated by commas")
+	concurrency := fs.String("concurrency", "8", "numbers of workers, separated by commas")
+	sizes := fs.String("sizes", "131072", "sizes of S3 objects in bytes, separated by commas")
+	perRequest := fs.String("per-request", "1", "instances per STOW request, separated by commas")
+	fs.Float64Var(&s.Rate, "rate", 0, "operations per second, latency from the intended start; 0: as fast as answers come")
+	fs.DurationVar(&s.Duration, "duration", 5*time.Second, "length of each measurement (stow: until all is stored)")
+	fs.Int64Var(&s.Count, "count", 0, "operations in each measurement, if that is sooner")
+	fs.IntVar(&s.Studies, "studies", 16, "studies to store, and to read from (about 30 instances each)")
+	fs.IntVar(&s.Objects, "objects", 512, "S3 objects to read from")
+	fs.IntVar(&s.Keys, "keys", 5000, "S3 keys to list in")
+	fs.StringVar(&s.Query, "query", "", "QIDO queries, separated by commas: patient, accession, date, wildcard, name")
+	fs.BoolVar(&s.DropCache, "drop-cache", false, "empty the page cache before each measurement (root)")
+	fs.StringVar(&out.json, "json", "", "write the report as JSON to this `file`")
+	fs.StringVar(&out.html, "html", "", "write the report with plots to this `file`")
+	if err := fs.Parse(args); err != nil {
+		return o, out, err
+	}
+	if o.Seed == 0 {
+		o.Seed = uint64(time.Now().UnixNano())
+	}
+	names := strings.Split(*workloads, ",")
+	if *workloads == "" {
+		names = defaultWorkloads(o.Target)
+	}
+	var err error
+	o.Steps, err = steps(s, names, lists{*concurrency, *sizes, *perRequest})
+	return o, out, err
+}
+
+func defaultWorkloads(t Target) []string {
+	var out []string
+	for _, name := range Workloads() {
+		if w, _ := workloadNamed(name); w.s3 && t.S3 != "" || !w.s3 && t.DICOMweb != "" {
+			out = append(out, name)
+		}
+	}
+	return out
+}
+
+type lists struct{ concurrency, sizes, perRequest string }
+
+// steps multiplies out the lists, where they matter to a workload.
+func steps(base Step, names []string, l lists) ([]Step, error) {
+	concurrency, err1 := numbers(l.concurrency)
+	sizes, err2 := numbers(l.sizes)
+	perRequest, err3 := numbers(l.perRequest)
+	if err := errors.Join(err1, err2, err3); err != nil {
+		return nil, err
+	}
+	var out []Step
+	for _, name := range names {
+		w, ok := workloadNamed(name)
+		if !ok {
+			return nil, fmt.Errorf("no workload %q; there are %v", name, Workloads())
+		}
+		for _, c := range concurrency {
+			s := base
+			s.Workload, s.Concurrency = name, int(c)
+			switch {
+			case name == "stow":
+				s.Duration, s.Count = 0, 0
+				for _, n := range perRequest {
+					s.PerRequest = int(n)
+					out = append(out, s)
+				}
+			case w.s3 && name != "s3-list":
+				for _, n := range sizes {
+					s.Size = n
+					out = append(out, s)
+				}
+			default:
+				out = append(out, s)
+			}
+		}
+	}
+	if len(out) == 0 {
+		return nil, errors.New("nothing to do: give -s3 or -dicomweb")
+	}
+	return out, nil
+}
+
+func numbers(list string) ([]int64, error) {
+	var out []int64
+	for f := range strings.SplitSeq(list, ",") {
+		n, err := strconv.ParseInt(strings.TrimSpace(f), 10, 64)
+		if err != nil || n < 1 {
+			return nil, fmt.Errorf("%q is not a list of positive numbers", list)
+		}
+		out = append(out, n)
+	}
+	return out, nil
+}

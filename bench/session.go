@@ -1,0 +1,274 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"time"
+)
+
+// A Target is a server to measure. S3 or DICOMweb may be empty; workloads that need it then fail.
+type Target struct {
+	Name     string `json:"name" yaml:"-"`
+	S3       string `json:"s3,omitempty" yaml:"s3"`             // URL of the endpoint, path-style
+	DICOMweb string `json:"dicomweb,omitempty" yaml:"dicomweb"` // URL under which /studies is
+	KeyID    string `json:"-" yaml:"key_id"`                    // for SigV4 and for HTTP Basic
+	Secret   string `json:"-" yaml:"secret"`
+	Region   string `json:"-" yaml:"region"` // us-east-1 if empty
+	Bucket   string `json:"-" yaml:"bucket"` // made if it does not exist; "bench" if empty
+	PID      int    `json:"-" yaml:"pid"`    // process whose use of CPU, memory and disk is reported; 0: none
+}
+
+// A Step is one measurement of one workload.
+type Step struct {
+	Workload    string        `yaml:"workload"`
+	Concurrency int           `yaml:"concurrency"`
+	Rate        float64       `yaml:"rate"`        // operations per second for an open loop; 0: closed loop
+	Duration    time.Duration `yaml:"duration"`    // 0: until Count, or for stow until the data end
+	Count       int64         `yaml:"count"`       // operations; 0: no limit
+	Size        int64         `yaml:"size"`        // bytes of an S3 object
+	Objects     int           `yaml:"objects"`     // S3 objects to read from
+	Keys        int           `yaml:"keys"`        // S3 keys to list in
+	PerRequest  int           `yaml:"per_request"` // instances in a STOW request
+	Studies     int           `yaml:"studies"`     // to store (stow), or to read from
+	Query       string        `yaml:"query"`       // which QIDO query; empty: all in turn
+	DropCache   bool          `yaml:"drop_cache"`  // empty the page cache first; needs root
+}
+
+// withDefaults fills what was left open.
+func (s Step) withDefaults() Step {
+	s.Concurrency = max(s.Concurrency, 1)
+	s.PerRequest = max(s.PerRequest, 1)
+	if s.Size <= 0 {
+		s.Size = 128 << 10
+	}
+	if s.Objects <= 0 {
+		s.Objects = 512
+	}
+	if s.Keys <= 0 {
+		s.Keys = 5000
+	}
+	if s.Studies <= 0 {
+		s.Studies = 16
+	}
+	if s.Duration <= 0 && s.Count <= 0 && s.Workload != "stow" {
+		s.Duration = 5 * time.Second
+	}
+	return s
+}
+
+// A Session measures one target. It remembers what it stored there, so that reading steps find their data and know
+// what to expect. Steps must not run at the same time.
+type Session struct {
+	target  Target
+	gen     *Generator
+	seed    uint64
+	timeout time.Duration
+	log     io.Writer
+
+	stored  int           // the first so many studies of gen are at the target
+	objects map[int64]int // S3 objects by size
+	keys    int           // S3 keys in the listing prefix
+	puts    int64         // S3 objects written by s3-put and s3-mixed so far
+	noise   []byte
+
+	mu      sync.RWMutex // guards checked
+	checked map[string]map[uint32]bool
+}
+
+// NewSession makes a session. Targets that are to be compared should share a generator. Progress goes to log.
+func NewSession(t Target, g *Generator, log io.Writer) *Session {
+	if t.Region == "" {
+		t.Region = "us-east-1"
+	}
+	if t.Bucket == "" {
+		t.Bucket = "bench"
+	}
+	if log == nil {
+		log = io.Discard
+	}
+	s := &Session{
+		target: t, gen: g, seed: g.seed, timeout: 2 * time.Minute, log: log,
+		objects: make(map[int64]int), checked: make(map[string]map[uint32]bool),
+		noise: make([]byte, 8<<20),
+	}
+	(&rng{hash(s.seed, 8)}).fill(s.noise)
+	return s
+}
+
+// Target returns what the session measures.
+func (s *Session) Target() Target { return s.target }
+
+// A workload prepares data and returns the operation, possibly with a bound on how often it can be done.
+type workload struct {
+	s3      bool // speaks S3, else DICOMweb
+	more    int  // further connections of a worker
+	prepare func(ctx context.Context, s *Session, step *Step) (operation, error)
+}
+
+// Workloads lists the names that Step.Workload takes, in the order in which they make sense.
+func Workloads() []string {
+	return []string{
+		"s3-put", "s3-get", "s3-list", "s3-mixed",
+		"stow", "wado-instance", "wado-series", "wado-frames", "metadata", "qido", "open-study",
+	}
+}
+
+func workloadNamed(name string) (workload, bool) {
+	w, ok := map[string]workload{
+		"s3-put":        {s3: true, prepare: prepareS3Put},
+		"s3-get":        {s3: true, prepare: prepareS3Get},
+		"s3-list":       {s3: true, prepare: prepareS3List},
+		"s3-mixed":      {s3: true, prepare: prepareS3Mixed},
+		"stow":          {prepare: prepareStow},
+		"wado-instance": {prepare: prepareWadoInstance},
+		"wado-series":   {prepare: prepareWadoSeries},
+		"wado-frames":   {prepare: prepareWadoFrames},
+		"metadata":      {prepare: prepareMetadata},
+		"qido":          {prepare: prepareQido},
+		"open-study":    {prepare: prepareOpenStudy, more: openStudyConnections - 1},
+	}[name]
+	return w, ok
+}
+
+// Run performs one step. Errors of single operations are counted in the result; an error is returned if the step
+// could not be prepared, or was stopped.
+func (s *Session) Run(ctx context.Context, step Step) (*Result, error) {
+	wl, ok := workloadNamed(step.Workload)
+	if !ok {
+		return nil, fmt.Errorf("no workload %q; there are %v", step.Workload, Workloads())
+	}
+	step = step.withDefaults()
+	op, err := wl.prepare(ctx, s, &step)
+	if err != nil {
+		return nil, fmt.Errorf("prepare %s at %s: %w", step.Workload, s.target.Name, err)
+	}
+	workers, err := s.workers(step.Concurrency, wl.s3, wl.more)
+	if err != nil {
+		return nil, err
+	}
+	defer closeWorkers(workers)
+	if step.DropCache {
+		if err := dropPageCache(); err != nil {
+			return nil, fmt.Errorf("drop the page cache: %w", err)
+		}
+	}
+	stop := watch(ctx, s.target.PID)
+	l := load{workers: step.Concurrency, rate: step.Rate, duration: step.Duration, count: step.Count}
+	res, err := drive(ctx, l, workers, op)
+	server, usageErr := stop()
+	if err := errors.Join(err, usageErr); err != nil {
+		return nil, fmt.Errorf("%s at %s: %w", step.Workload, s.target.Name, err)
+	}
+	res.Workload, res.Target, res.Server = step.label(), s.target.Name, server
+	if wl.s3 && step.Workload != "s3-list" {
+		res.SizeBytes = step.Size
+	}
+	if step.Workload == "stow" {
+		res.PerRequest = step.PerRequest
+	}
+	if server != nil && res.Operations > 0 {
+		server.CPUPerOp = server.CPUSeconds * 1e6 / float64(res.Operations)
+		server.WrittenPerOp = float64(server.WrittenBytes) / float64(res.Operations)
+	}
+	return res, nil
+}
+
+func (s Step) label() string {
+	if s.Query != "" {
+		return s.Workload + " " + s.Query
+	}
+	return s.Workload
+}
+
+// workers makes n workers with connections to the S3 or DICOMweb endpoint.
+func (s *Session) workers(n int, s3 bool, more int) ([]*worker, error) {
+	out := make([]*worker, n)
+	for i := range out {
+		w := &worker{id: i, rng: rng{hash(s.seed, 9, uint64(i))}}
+		for j := range more + 1 {
+			c, err := s.newClient(s3)
+			if err != nil {
+				return nil, err
+			}
+			if j == 0 {
+				w.client = c
+			} else {
+				w.more = append(w.more, c)
+			}
+		}
+		out[i] = w
+	}
+	return out, nil
+}
+
+func (s *Session) newClient(s3 bool) (*client, error) {
+	base := s.target.DICOMweb
+	if s3 {
+		base = s.target.S3
+	}
+	if base == "" {
+		return nil, fmt.Errorf("target %s has no endpoint for this workload", s.target.Name)
+	}
+	c, err := newClient(base, s.timeout)
+	if err != nil {
+		return nil, err
+	}
+	switch {
+	case s3 && s.target.KeyID != "":
+		c.sign = &signer{id: s.target.KeyID, secret: s.target.Secret, region: s.target.Region}
+	case !s3:
+		c.setBasic(s.target.KeyID, s.target.Secret)
+	}
+	return c, nil
+}
+
+func closeWorkers(workers []*worker) {
+	for _, w := range workers {
+		w.client.close()
+		for _, c := range w.more {
+			c.close()
+		}
+	}
+}
+
+// fill drives op unmeasured, to bring data to the target; any failure ends it.
+func (s *Session) fill(ctx context.Context, what string, count int, s3 bool, op operation) error {
+	const fillers = 8
+	workers, err := s.workers(fillers, s3, 0)
+	if err != nil {
+		return err
+	}
+	defer closeWorkers(workers)
+	_, _ = fmt.Fprintf(s.log, "%s: storing %d %s\n", s.target.Name, count, what)
+	res, err := drive(ctx, load{workers: fillers, count: int64(count)}, workers, op)
+	if err != nil {
+		return err
+	}
+	if res.Errors > 0 {
+		return fmt.Errorf("%d of %d %s were not stored: %v", res.Errors, count, what, res.ErrorTexts)
+	}
+	return nil
+}
+
+// verifyText compares a textual answer with those that were right before; a new one is examined by check.
+func (s *Session) verifyText(url string, resp *response, check func(body []byte) error) error {
+	s.mu.RLock()
+	known := s.checked[url][resp.crc]
+	s.mu.RUnlock()
+	if known {
+		return nil
+	}
+	if err := check(resp.body); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.checked[url] == nil {
+		s.checked[url] = make(map[uint32]bool)
+	}
+	s.checked[url][resp.crc] = true
+	return nil
+}
