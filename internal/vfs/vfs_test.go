@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"io/fs"
+	"math/rand/v2"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -36,6 +37,33 @@ var suite = []struct {
 func TestOS(t *testing.T) {
 	for _, test := range suite {
 		t.Run(test.name, func(t *testing.T) { test.run(t, vfs.OS{}, t.TempDir()) })
+	}
+}
+
+func TestMem(t *testing.T) {
+	for _, test := range suite {
+		t.Run(test.name, func(t *testing.T) {
+			m := vfs.NewMem()
+			must(t, m.MkdirAll("/data/dir"))
+			test.run(t, m, "/data/dir")
+		})
+	}
+}
+
+// What a crash leaves is a file system like any other.
+func TestMemAfterCrash(t *testing.T) {
+	for _, test := range suite {
+		t.Run(test.name, func(t *testing.T) {
+			m := vfs.NewMem()
+			must(t, m.MkdirAll("/data/dir"))
+			test.run(t, m.CrashClone(rand.New(rand.NewPCG(1, 1)), 0.5), "/data/dir")
+		})
+	}
+}
+
+func TestFaultWithoutRule(t *testing.T) {
+	for _, test := range suite {
+		t.Run(test.name, func(t *testing.T) { test.run(t, vfs.NewFault(vfs.OS{}), t.TempDir()) })
 	}
 }
 
