@@ -317,6 +317,8 @@ func readUIDs(r *jsonReader, d *DICOM, key string) bool {
 		d.TransferSyntax = r.text()
 	case "ch":
 		d.Charset = r.text()
+	case "fc":
+		d.FrameCount = r.int()
 	case "hl":
 		d.HeaderLen = r.int64()
 	case "fr":

@@ -111,6 +111,7 @@ type DICOM struct {
 	TransferSyntax string // ts: as received
 	Charset        string // ch: (0008,0005) as received
 	HeaderLen      int64  // hl: bytes of the payload before the pixel data
+	FrameCount     int    // fc: number of frames; 0 without pixels
 	Frames         string // fr: frame and fragment offsets, base64
 	FramesScan     bool   // fs: offsets are too many for the header; scan the payload
 

@@ -82,6 +82,7 @@ func appendDICOM(b []byte, d *DICOM) ([]byte, error) {
 	b = appendString(b, "ts", d.TransferSyntax)
 	b = appendString(b, "ch", d.Charset)
 	b = appendInt(b, "hl", d.HeaderLen)
+	b = appendInt(b, "fc", int64(d.FrameCount))
 	b = appendString(b, "fr", d.Frames)
 	b = appendBool(b, "fs", d.FramesScan)
 	b = appendString(b, "pid", d.PatientID)

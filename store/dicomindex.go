@@ -1,0 +1,333 @@
+package store
+
+import (
+	"encoding/base64"
+	"encoding/hex"
+	"slices"
+	"strings"
+
+	"gantry/store/catalog"
+	"gantry/store/segment"
+)
+
+// objectExt ends the names of objects that were stored by their DICOM identity.
+const objectExt = ".dcm"
+
+// objectName is the key under which an instance is stored when the client gave none.
+func (id *Identity) objectName() string {
+	return id.Study + "/" + id.Series + "/" + id.SOP + objectExt
+}
+
+func cutObjectName(name string) (study, series, sop string, ok bool) {
+	name, ok = strings.CutSuffix(name, objectExt)
+	parts := strings.Split(name, "/")
+	if !ok || len(parts) != 3 {
+		return "", "", "", false
+	}
+	return parts[0], parts[1], parts[2], true
+}
+
+// index makes a new object findable. If another live object has its SOP Instance UID, that one, being older, stays the
+// indexed one.
+func (tx *txn) index(h *segment.Header) error {
+	d := h.Fields.DICOM
+	bucket := h.Fields.BucketID
+	first, err := tx.indexed(bucket, d.SOPInstance)
+	if err != nil {
+		return err
+	}
+	tx.Put(sopKey(bucket, d.SOPInstance, LSN(h.LSN)), appendStr(appendStr(appendStr(nil, d.Study), d.Series), h.Fields.Key))
+	if first != nil {
+		return tx.addDuplicates(bucket, 1)
+	}
+	return tx.addInstance(h)
+}
+
+// unindex forgets an object that is gone. If it was the indexed one of its SOP Instance UID, the next takes its place.
+func (tx *txn) unindex(bucket uint64, old *entry, now int64) error {
+	id := old.Instance
+	first, err := tx.indexed(bucket, id.SOP)
+	if err != nil {
+		return err
+	}
+	tx.Delete(sopKey(bucket, id.SOP, old.LSN))
+	if first == nil || first.lsn != old.LSN {
+		return tx.addDuplicates(bucket, -1)
+	}
+	if err := tx.removeInstance(bucket, id, old.LSN, now); err != nil {
+		return err
+	}
+	next, err := tx.indexed(bucket, id.SOP)
+	if err != nil || next == nil {
+		return err
+	}
+	if err := tx.addDuplicates(bucket, -1); err != nil {
+		return err
+	}
+	h, err := tx.header(next.lsn)
+	if err != nil {
+		return err
+	}
+	return tx.addInstance(h)
+}
+
+// sopEntry is where an instance is.
+type sopEntry struct {
+	lsn                LSN
+	study, series, key string
+}
+
+// indexed finds the live object of lowest LSN with a SOP Instance UID; nil if there is none.
+func (tx *txn) indexed(bucket uint64, sop string) (*sopEntry, error) {
+	return getIndexed(tx, bucket, sop)
+}
+
+func getIndexed(r catalog.Reader, bucket uint64, sop string) (*sopEntry, error) {
+	var found *sopEntry
+	var derr error
+	prefix := sopPrefix(bucket, sop)
+	err := catalog.Scan(r, prefix, catalog.PrefixEnd(prefix), func(k, v []byte) bool {
+		d := decoder{b: v}
+		found = &sopEntry{lsn: LSN(tailUint64(k)), study: d.str(), series: d.str(), key: d.str()}
+		derr = d.err
+		return false
+	})
+	return found, firstError(err, derr)
+}
+
+func (tx *txn) addInstance(h *segment.Header) error {
+	bucket, d := h.Fields.BucketID, h.Fields.DICOM
+	lsn := LSN(h.LSN)
+	patient := d.PatientID + "\x00" + d.PatientIDIssuer
+	row := instanceValue{
+		SOP: d.SOPInstance, SOPClass: d.SOPClass, TransferSyntax: d.TransferSyntax, HeaderLen: d.HeaderLen,
+		FrameCount: d.FrameCount, Number: d.InstanceNumber, Size: objectSize(h), Modified: h.Time, Key: h.Fields.Key,
+		Patient: patient, Attrs: d.InstanceAttrs,
+	}
+	tx.Put(instanceKey(bucket, d.Study, d.Series, lsn), row.append(nil))
+
+	study, err := getStudy(tx, bucket, d.Study)
+	if err != nil {
+		return err
+	}
+	newStudy := study == nil
+	if newStudy {
+		study = &studyValue{Patients: map[string]int{}, Modalities: map[string]int{}, Classes: map[string]int{}}
+	}
+	before := study.terms()
+	series, err := getSeries(tx, bucket, d.Study, d.Series)
+	if err != nil {
+		return err
+	}
+	if series == nil {
+		series = &seriesValue{LSN: lsn + 1, Classes: map[string]int{}}
+		study.Series++
+		study.Modalities[series.Modality]++
+		tx.Put(seriesUIDKey(bucket, d.Series, d.Study), nil)
+	}
+	if lsn < series.LSN {
+		study.swapModality(series.Modality, d.Modality)
+		series.source(h)
+	}
+	if newStudy || lsn < study.LSN {
+		study.source(h)
+	}
+	series.Instances++
+	series.Classes[d.SOPClass]++
+	series.Modified = max(series.Modified, h.Time)
+	study.Instances++
+	study.Classes[d.SOPClass]++
+	study.Patients[patient]++
+	study.Modified = max(study.Modified, h.Time)
+	tx.Put(seriesKey(bucket, d.Study, d.Series), series.append(nil))
+	tx.putStudy(bucket, d.Study, study, before)
+	return nil
+}
+
+func (tx *txn) removeInstance(bucket uint64, id *Identity, lsn LSN, now int64) error {
+	key := instanceKey(bucket, id.Study, id.Series, lsn)
+	v, ok, err := tx.Get(key)
+	if err != nil || !ok {
+		return err
+	}
+	row, err := decodeInstance(v)
+	if err != nil {
+		return err
+	}
+	tx.Delete(key)
+	study, err := getStudy(tx, bucket, id.Study)
+	if err != nil || study == nil {
+		return err
+	}
+	before := study.terms()
+	if err := tx.shrinkSeries(bucket, id, lsn, study, now); err != nil {
+		return err
+	}
+	study.Instances--
+	countDown(study.Classes, id.SOPClass)
+	countDown(study.Patients, row.Patient)
+	study.Modified = max(study.Modified, now)
+	if study.Instances == 0 {
+		tx.Delete(studyKey(bucket, id.Study))
+		tx.Delete(conflictKey(bucket, id.Study))
+		tx.swapTerms(bucket, id.Study, before, nil)
+		return nil
+	}
+	if study.LSN == lsn {
+		if err := tx.resourceStudy(bucket, id.Study, study); err != nil {
+			return err
+		}
+	}
+	tx.putStudy(bucket, id.Study, study, before)
+	return nil
+}
+
+// shrinkSeries takes one instance out of its series.
+func (tx *txn) shrinkSeries(bucket uint64, id *Identity, lsn LSN, study *studyValue, now int64) error {
+	series, err := getSeries(tx, bucket, id.Study, id.Series)
+	if err != nil || series == nil {
+		return err
+	}
+	series.Instances--
+	countDown(series.Classes, id.SOPClass)
+	series.Modified = max(series.Modified, now)
+	if series.Instances == 0 {
+		study.Series--
+		countDown(study.Modalities, series.Modality)
+		tx.Delete(seriesKey(bucket, id.Study, id.Series))
+		tx.Delete(seriesUIDKey(bucket, id.Series, id.Study))
+		return nil
+	}
+	if series.LSN == lsn {
+		h, err := tx.oldest(instancePrefix(bucket, id.Study, id.Series))
+		if err != nil || h == nil {
+			return err
+		}
+		study.swapModality(series.Modality, h.Fields.DICOM.Modality)
+		series.source(h)
+	}
+	tx.Put(seriesKey(bucket, id.Study, id.Series), series.append(nil))
+	return nil
+}
+
+// oldest reads the header of the first instance under a prefix that ends with a series.
+func (tx *txn) oldest(prefix []byte) (*segment.Header, error) {
+	var lsn LSN
+	found := false
+	err := catalog.Scan(tx, prefix, catalog.PrefixEnd(prefix), func(k, _ []byte) bool {
+		lsn, found = LSN(tailUint64(k)), true
+		return false
+	})
+	if err != nil || !found {
+		return nil, err
+	}
+	return tx.header(lsn)
+}
+
+// resourceStudy takes the study's attributes from its remaining instance of lowest LSN.
+func (tx *txn) resourceStudy(bucket uint64, study string, row *studyValue) error {
+	lowest, found := LSN(0), false
+	var derr error
+	prefix := seriesPrefix(bucket, study)
+	err := catalog.Scan(tx, prefix, catalog.PrefixEnd(prefix), func(_, v []byte) bool {
+		var s *seriesValue
+		if s, derr = decodeSeries(v); derr != nil {
+			return false
+		}
+		if !found || s.LSN < lowest {
+			lowest, found = s.LSN, true
+		}
+		return true
+	})
+	if err := firstError(err, derr); err != nil || !found {
+		return err
+	}
+	h, err := tx.header(lowest)
+	if err != nil {
+		return err
+	}
+	row.source(h)
+	return nil
+}
+
+func (tx *txn) putStudy(bucket uint64, study string, row *studyValue, before []term) {
+	tx.Put(studyKey(bucket, study), row.append(nil))
+	tx.swapTerms(bucket, study, before, row.terms())
+	if len(row.Patients) > 1 {
+		tx.Put(conflictKey(bucket, study), nil)
+	} else {
+		tx.Delete(conflictKey(bucket, study))
+	}
+}
+
+// term is one entry of a study-level index.
+type term struct {
+	ix            Index
+	value, detail string
+	date, time    string
+}
+
+// swapTerms replaces a study's index entries. Entries that stay the same are not touched.
+func (tx *txn) swapTerms(bucket uint64, study string, before, after []term) {
+	for _, t := range before {
+		if !slices.Contains(after, t) {
+			tx.Delete(indexKey(bucket, t.ix, t.value, study))
+		}
+	}
+	for _, t := range after {
+		if !slices.Contains(before, t) {
+			v := appendStr(appendStr(appendStr(nil, t.detail), t.date), t.time)
+			tx.Put(indexKey(bucket, t.ix, t.value, study), v)
+		}
+	}
+}
+
+func (tx *txn) addDuplicates(bucket uint64, n int64) error {
+	t, err := getTotals(tx, bucket)
+	if err != nil {
+		return err
+	}
+	t.Duplicates += n
+	tx.Put(totalsKey(bucket), t.append(nil))
+	return nil
+}
+
+func countDown(m map[string]int, k string) {
+	if m[k]--; m[k] <= 0 {
+		delete(m, k)
+	}
+}
+
+func objectSize(h *segment.Header) int64 {
+	if h.Type == segment.TypeComplete {
+		return h.Fields.Size
+	}
+	return h.PayloadLen
+}
+
+// identityOf reads what dicomFields wrote. The record was checksummed; a field that does not parse is left empty.
+func identityOf(d *segment.DICOM) Identity {
+	id := Identity{
+		Study: d.Study, Series: d.Series, SOP: d.SOPInstance, SOPClass: d.SOPClass, TransferSyntax: d.TransferSyntax,
+		HeaderLen: d.HeaderLen, FrameCount: d.FrameCount, FramesScan: d.FramesScan,
+	}
+	if b, err := hex.DecodeString(d.SHA256); err == nil {
+		copy(id.DataSetSHA256[:], b)
+	}
+	if b, err := base64.StdEncoding.DecodeString(d.Frames); err == nil && len(b) > 0 {
+		id.Frames = b
+	}
+	return id
+}
+
+func dicomFields(in *Instance) *segment.DICOM {
+	return &segment.DICOM{
+		SHA256: hex.EncodeToString(in.DataSetSHA256[:]), SOPClass: in.SOPClass, SOPInstance: in.SOP, Series: in.Series,
+		Study: in.Study, TransferSyntax: in.TransferSyntax, Charset: in.Charset, HeaderLen: in.HeaderLen,
+		FrameCount: in.FrameCount, Frames: base64.StdEncoding.EncodeToString(in.Frames), FramesScan: in.FramesScan,
+		PatientID: in.PatientID, PatientIDIssuer: in.PatientIDIssuer, Accession: in.Accession,
+		AccessionIssuer: in.AccessionIssuer, Modality: in.Modality, StudyDate: in.StudyDate, StudyTime: in.StudyTime,
+		Names: in.Names, InstanceNumber: in.InstanceNumber, StudyAttrs: in.StudyAttrs, SeriesAttrs: in.SeriesAttrs,
+		InstanceAttrs: in.SOPAttrs,
+	}
+}

@@ -1,0 +1,5 @@
+package store_test
+
+import "gantry/store/catalog"
+
+func removeCatalog(path string) error { return catalog.Remove(path) }

@@ -1,0 +1,362 @@
+package store
+
+import (
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"gantry/internal/vfs"
+	"gantry/store/segment"
+)
+
+const segmentSuffix = ".tar"
+
+// wal is the log on disk: segment files in one directory, of which the last one is appended to. Only the sequencer
+// appends; anybody reads.
+type wal struct {
+	fs     vfs.FS
+	dir    string
+	limit  int64 // size at which a segment is sealed, bytes
+	logger *slog.Logger
+
+	end    atomic.Uint64 // LSN of the next record; everything below it is durable
+	broken error         // sequencer only: why nothing more is accepted
+
+	mu   sync.RWMutex // guards segs and their fields
+	segs []*segmentFile
+
+	files   *fileCache
+	sealing sync.WaitGroup
+}
+
+// segmentFile is one file of the log.
+type segmentFile struct {
+	base   LSN
+	end    LSN // first LSN past it; meaningful once it is no longer the last
+	sealed bool
+}
+
+func (s *segmentFile) name() string { return s.base.String() + segmentSuffix }
+
+func openWAL(fsys vfs.FS, dir string, limit int64, logger *slog.Logger) (*wal, error) {
+	if err := fsys.MkdirAll(dir); err != nil {
+		return nil, fmt.Errorf("make log directory: %w", err)
+	}
+	l := &wal{fs: fsys, dir: dir, limit: limit, logger: logger}
+	l.files = newFileCache(fsys, maxOpenSegments)
+	names, err := fsys.List(dir)
+	if err != nil {
+		return nil, fmt.Errorf("list log directory: %w", err)
+	}
+	for _, name := range names {
+		base, ok := parseSegmentName(name)
+		if !ok {
+			continue
+		}
+		l.segs = append(l.segs, &segmentFile{base: base})
+	}
+	slices.SortFunc(l.segs, func(a, b *segmentFile) int {
+		if a.base < b.base {
+			return -1
+		}
+		return 1
+	})
+	for i := range len(l.segs) - 1 {
+		l.segs[i].end = l.segs[i+1].base
+	}
+	return l, nil
+}
+
+func parseSegmentName(name string) (LSN, bool) {
+	hex, ok := strings.CutSuffix(name, segmentSuffix)
+	if !ok || len(hex) != 16 {
+		return 0, false
+	}
+	v, err := strconv.ParseUint(hex, 16, 64)
+	return LSN(v), err == nil
+}
+
+func (l *wal) path(s *segmentFile) string { return filepath.Join(l.dir, s.name()) }
+
+// segmentOf finds the segment that holds a record.
+func (l *wal) segmentOf(lsn LSN) (*segmentFile, error) {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	i, found := slices.BinarySearchFunc(l.segs, lsn, func(s *segmentFile, lsn LSN) int {
+		switch {
+		case s.base < lsn:
+			return -1
+		case s.base > lsn:
+			return 1
+		}
+		return 0
+	})
+	if !found {
+		i--
+	}
+	if i < 0 {
+		return nil, fmt.Errorf("record %s is before the log's first segment: %w", lsn, ErrCorrupt)
+	}
+	return l.segs[i], nil
+}
+
+// active is the segment that is appended to; nil before the first one. Sequencer only.
+func (l *wal) active() *segmentFile {
+	if len(l.segs) == 0 {
+		return nil
+	}
+	return l.segs[len(l.segs)-1]
+}
+
+// appendBatch writes one batch and makes it durable with one fdatasync. After an error nothing of it counts: the segment
+// is poisoned, or the log is broken for good.
+func (l *wal) appendBatch(bufs [][]byte, n int64) error {
+	seg := l.active()
+	f, err := l.files.acquire(l.path(seg))
+	if err != nil {
+		return fmt.Errorf("open active segment: %w", err)
+	}
+	defer f.release()
+	off := int64(LSN(l.end.Load()) - seg.base)
+	if _, err := f.WriteV(bufs, off); err != nil {
+		return fmt.Errorf("append to segment: %w", err)
+	}
+	if err := f.Sync(); err != nil {
+		return fmt.Errorf("sync segment: %w", err)
+	}
+	return nil
+}
+
+// advance makes the appended batch part of the log.
+func (l *wal) advance(n int64) { l.end.Add(uint64(n)) }
+
+// makeRoom gets the active segment ready for a batch of n bytes: it starts a new one where the batch does not fit, and
+// reserves the space. A full disk is ErrFull and changes nothing.
+func (l *wal) makeRoom(n int64) error {
+	if l.broken != nil {
+		return l.broken
+	}
+	end := LSN(l.end.Load())
+	seg := l.active()
+	if seg == nil || seg.sealed || (end > seg.base && int64(end-seg.base)+n > l.limit) {
+		if err := l.startSegment(end); err != nil {
+			return fullOr(err)
+		}
+		seg = l.active()
+	}
+	f, err := l.files.acquire(l.path(seg))
+	if err != nil {
+		return fmt.Errorf("open active segment: %w", err)
+	}
+	defer f.release()
+	return fullOr(f.Reserve(int64(end-seg.base), n))
+}
+
+// startSegment creates the file for the records from base on and hands the one before it to the sealer.
+func (l *wal) startSegment(base LSN) error {
+	seg := &segmentFile{base: base}
+	f, err := l.fs.Create(l.path(seg))
+	if err != nil {
+		return fmt.Errorf("create segment: %w", err)
+	}
+	if err := f.Close(); err != nil {
+		return fmt.Errorf("create segment: %w", err)
+	}
+	if err := l.fs.SyncDir(l.dir); err != nil { // before anything in it is acknowledged
+		return errors.Join(fmt.Errorf("create segment: %w", err), l.fs.Remove(l.path(seg)))
+	}
+	prev := l.active()
+	l.mu.Lock()
+	if prev != nil {
+		prev.end = base
+	}
+	l.segs = append(l.segs, seg)
+	l.mu.Unlock()
+	if prev != nil && !prev.sealed {
+		l.sealing.Add(1)
+		go l.seal(prev)
+	}
+	return nil
+}
+
+// poison gives up the active segment after a failed write or sync: the kernel may have dropped what it could not write,
+// so nothing past the last durable record can be trusted and the sync is never tried again (STYLE 15). The log goes on in a
+// new segment, whose first LSN tells readers where the old one's valid bytes end.
+func (l *wal) poison(cause error) {
+	end := LSN(l.end.Load())
+	l.logger.Error("segment poisoned", "segment", l.active().name(), "valid_until", end.String(), "error", cause)
+	if l.active().base == end {
+		if err := l.setAside(l.active()); err != nil {
+			l.broken = errors.Join(ErrBroken, cause, err)
+			return
+		}
+	}
+	if err := l.startSegment(end); err != nil {
+		l.broken = errors.Join(ErrBroken, cause, err)
+	}
+}
+
+// setAside renames a poisoned segment that holds no valid record, since its successor needs its name.
+func (l *wal) setAside(seg *segmentFile) error {
+	l.files.drop(l.path(seg))
+	if err := l.fs.Rename(l.path(seg), l.path(seg)+".poisoned"); err != nil {
+		return fmt.Errorf("set poisoned segment aside: %w", err)
+	}
+	l.mu.Lock()
+	l.segs = l.segs[:len(l.segs)-1]
+	l.mu.Unlock()
+	return nil
+}
+
+// seal writes the footer of a segment that is no longer appended to. It is off the write path; a failure leaves the
+// segment unsealed, which costs nothing but the footer, and is tried again at the next start.
+func (l *wal) seal(seg *segmentFile) {
+	defer l.sealing.Done()
+	if err := l.writeFooter(seg); err != nil {
+		l.logger.Warn("segment left unsealed", "segment", seg.name(), "error", err)
+		return
+	}
+	l.mu.Lock()
+	seg.sealed = true
+	l.mu.Unlock()
+}
+
+func (l *wal) writeFooter(seg *segmentFile) (err error) {
+	f, err := l.fs.OpenRW(l.path(seg))
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	size := int64(seg.end - seg.base)
+	have, err := f.Size()
+	if err != nil {
+		return err
+	}
+	if have < size {
+		return fmt.Errorf("%d bytes are missing: %w", size-have, ErrCorrupt)
+	}
+	if err := f.Truncate(size); err != nil { // a poisoned tail, or room reserved and not used
+		return err
+	}
+	footer, err := buildFooter(f, size, seg.base)
+	if err != nil {
+		return err
+	}
+	if _, err := f.WriteAt(footer, size); err != nil {
+		return err
+	}
+	return f.Sync()
+}
+
+// buildFooter goes through the headers of a segment whose records end at size.
+func buildFooter(r io.ReaderAt, size int64, base LSN) ([]byte, error) {
+	ft := segment.Footer{Offset: size}
+	digest := sha256.New()
+	sc := segment.NewScanner(r, size, uint64(base))
+	raw := make([]byte, segment.MaxHeader)
+	for {
+		h, off, err := sc.Next()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return nil, err
+		}
+		if _, err := r.ReadAt(raw[:h.Len], off); err != nil {
+			return nil, err
+		}
+		digest.Write(raw[:h.Len])
+		ft.Entries = append(ft.Entries, segment.Entry{
+			LSN: h.LSN, Offset: off, PayloadLen: h.PayloadLen, HeaderLen: h.Len, Type: h.Type,
+		})
+		ft.Stamp = h.Stamp()
+	}
+	ft.Stamp.LSN = uint64(base) + uint64(size)
+	copy(ft.Digest[:], digest.Sum(nil))
+	return segment.AppendFooter(nil, &ft)
+}
+
+// sealAll seals, in the background, the segments that a crash left without a footer.
+func (l *wal) sealAll() {
+	for _, seg := range l.segs[:max(len(l.segs)-1, 0)] {
+		l.sealing.Add(1)
+		go l.sealIfNot(seg)
+	}
+}
+
+func (l *wal) sealIfNot(seg *segmentFile) {
+	f, err := l.files.acquire(l.path(seg))
+	if err != nil {
+		l.sealing.Done()
+		l.logger.Warn("segment not looked at", "segment", seg.name(), "error", err)
+		return
+	}
+	size, err := f.Size()
+	if err == nil {
+		var sealed bool
+		if sealed, err = segment.IsFooter(f, size); sealed {
+			l.mu.Lock()
+			seg.sealed = true
+			l.mu.Unlock()
+		}
+	}
+	f.release()
+	if err != nil || seg.sealed {
+		l.sealing.Done()
+		return
+	}
+	l.seal(seg)
+}
+
+// empty tells whether the log holds no byte.
+func (l *wal) empty() (bool, error) {
+	for _, seg := range l.segs {
+		size, _, err := l.fs.Stat(l.path(seg))
+		if err != nil || size > 0 {
+			return false, err
+		}
+	}
+	return true, nil
+}
+
+// size is how far the log can reach, judging by its files.
+func (l *wal) size() int64 {
+	seg := l.active()
+	if seg == nil {
+		return 0
+	}
+	size, _, err := l.fs.Stat(l.path(seg))
+	if err != nil {
+		return int64(seg.base)
+	}
+	return int64(seg.base) + size
+}
+
+// skipTo leaves out LSNs that the log has lost, so that none is given twice.
+func (l *wal) skipTo(lsn LSN) {
+	l.end.Store(uint64(lsn))
+	if seg := l.active(); seg != nil {
+		seg.sealed = true
+	}
+}
+
+// fullOr turns the file system's error for a full disk into ErrFull.
+func fullOr(err error) error {
+	if err != nil && isNoSpace(err) {
+		return fmt.Errorf("%w: %w", ErrFull, err)
+	}
+	return err
+}
+
+func (l *wal) close() error {
+	l.sealing.Wait()
+	return l.files.close()
+}

@@ -1,0 +1,67 @@
+package store
+
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"gantry/store/segment"
+)
+
+// metrics are what an operator watches of a store. They carry no names of objects.
+type metrics struct {
+	objects, bytes, batches, records, damage prometheus.Counter
+	commit                                   prometheus.Histogram
+	freeBytes, diskBytes                     prometheus.Gauge
+}
+
+func newMetrics(reg prometheus.Registerer, s *Store) *metrics {
+	counter := func(name, help string) prometheus.Counter {
+		return prometheus.NewCounter(prometheus.CounterOpts{Namespace: "gantry", Subsystem: "store", Name: name, Help: help})
+	}
+	gauge := func(name, help string) prometheus.Gauge {
+		return prometheus.NewGauge(prometheus.GaugeOpts{Namespace: "gantry", Subsystem: "store", Name: name, Help: help})
+	}
+	m := &metrics{
+		objects: counter("objects_stored_total", "Objects committed."),
+		bytes:   counter("log_bytes_total", "Bytes appended to the log, headers and padding included."),
+		batches: counter("batches_total", "Group commits."),
+		records: counter("records_total", "Records committed."),
+		damage:  counter("damage_found_total", "Damaged blocks, headers and stretches of the log met by reads and recovery."),
+		commit: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Namespace: "gantry", Subsystem: "store", Name: "commit_seconds", Help: "Time of writing and syncing one batch.",
+			Buckets: prometheus.ExponentialBuckets(0.0001, 2, 15),
+		}),
+		freeBytes: gauge("disk_free_bytes", "Free space of the data disk."),
+		diskBytes: gauge("disk_size_bytes", "Size of the data disk."),
+	}
+	if reg == nil {
+		return m
+	}
+	end := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Namespace: "gantry", Subsystem: "store", Name: "log_end_lsn", Help: "LSN of the next record.",
+	}, func() float64 {
+		if s.wal == nil {
+			return 0
+		}
+		return float64(s.wal.end.Load())
+	})
+	reg.MustRegister(m.objects, m.bytes, m.batches, m.records, m.damage, m.commit, m.freeBytes, m.diskBytes, end)
+	return m
+}
+
+func (m *metrics) batch(records int, bytes int64, d time.Duration) {
+	m.batches.Inc()
+	m.records.Add(float64(records))
+	m.bytes.Add(float64(bytes))
+	m.commit.Observe(d.Seconds())
+}
+
+func (m *metrics) stored(*segment.Header) { m.objects.Inc() }
+
+func (m *metrics) corrupt() { m.damage.Inc() }
+
+func (m *metrics) space(free, total uint64) {
+	m.freeBytes.Set(float64(free))
+	m.diskBytes.Set(float64(total))
+}

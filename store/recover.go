@@ -1,0 +1,372 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"gantry/store/catalog"
+	"gantry/store/segment"
+)
+
+// Damage is a stretch of the log that can't be read as records.
+type Damage struct {
+	Segment  string
+	From, To LSN
+	Detail   string
+}
+
+// Damage lists what recovery found unreadable. Everything else is served.
+func (s *Store) Damage() []Damage { return s.damage }
+
+// recover brings the store to where it was when the last batch was acknowledged.
+func (s *Store) recover(ctx context.Context) error {
+	var err error
+	if s.wal, err = openWAL(s.cfg.FS, s.logDir(), s.cfg.SegmentBytes, s.cfg.Logger); err != nil {
+		return err
+	}
+	if err := s.identify(); err != nil {
+		return err
+	}
+	if err := s.openCatalog(); err != nil {
+		return err
+	}
+	if err := s.replay(ctx); err != nil {
+		return fmt.Errorf("replay log: %w", err)
+	}
+	if err := s.saveEpoch(s.epoch() + 1); err != nil {
+		return err
+	}
+	s.wal.sealAll()
+	return nil
+}
+
+// identify finds out which log this is.
+func (s *Store) identify() error {
+	j, err := s.loadSite()
+	if err != nil {
+		return err
+	}
+	s.site.logID = j.LogID
+	s.site.epoch.Store(j.Epoch)
+	if j.LogID != "" {
+		return nil
+	}
+	if empty, err := s.wal.empty(); err != nil || empty {
+		s.site.logID = newLogID()
+		return err
+	}
+	s.wal.end.Store(segment.MaxHeader) // enough to read the first record
+	s.site.logID, err = s.logIDFromLog()
+	s.wal.end.Store(0)
+	return err
+}
+
+func (s *Store) openCatalog() error {
+	opts := catalog.Options{
+		FormatVersion: catalogFormat, LogID: s.site.logID, OverlayBytes: s.cfg.OverlayBytes,
+		OnError: func(err error) { s.cfg.Logger.Error("catalog", "error", err) },
+	}
+	var err error
+	s.catalog, err = s.cfg.OpenCatalog(opts)
+	if errors.Is(err, catalog.ErrCorrupt) || errors.Is(err, catalog.ErrMismatch) {
+		s.cfg.Logger.Warn("catalog is rebuilt from the log", "reason", err)
+		if err := s.cfg.RemoveCatalog(); err != nil {
+			return fmt.Errorf("remove catalog: %w", err)
+		}
+		s.catalog, err = s.cfg.OpenCatalog(opts)
+	}
+	if err != nil {
+		return fmt.Errorf("open catalog: %w", err)
+	}
+	return nil
+}
+
+// replayer applies the log from where the catalog ends.
+type replayer struct {
+	store    *Store
+	tx       *txn
+	records  int // in tx
+	progress Progress
+}
+
+// replayBatch is how many records go into one catalog batch.
+const replayBatch = 2000
+
+func (s *Store) replay(ctx context.Context) error {
+	applied, _ := s.catalog.AppliedLSN()
+	r := &replayer{store: s, tx: s.newTxn()}
+	s.wal.end.Store(applied)
+	segs := s.wal.segs
+	for i, seg := range segs {
+		last := i == len(segs)-1
+		if !last && seg.end <= LSN(applied) {
+			continue
+		}
+		if err := r.segment(ctx, seg, last); err != nil {
+			return fmt.Errorf("segment %s: %w", seg.name(), err)
+		}
+	}
+	if err := r.flush(); err != nil {
+		return err
+	}
+	if end := s.wal.end.Load(); end < applied {
+		s.reportDamage(Damage{From: LSN(end), To: LSN(applied), Detail: "the log ends before what the catalog has seen"})
+		s.wal.skipTo(LSN(applied))
+	}
+	return nil
+}
+
+// segment replays one file from the log's end so far.
+func (r *replayer) segment(ctx context.Context, seg *segmentFile, last bool) error {
+	w := r.store.wal
+	f, err := w.files.acquire(w.path(seg))
+	if err != nil {
+		return err
+	}
+	defer f.release()
+	size, err := f.Size()
+	if err != nil {
+		return err
+	}
+	valid := size
+	if !last {
+		valid = min(size, int64(seg.end-seg.base))
+	}
+	from := int64(max(LSN(w.end.Load()), seg.base) - seg.base)
+	t := &tail{replayer: r, seg: seg, file: f, size: valid, from: from, commit: seg.end}
+	if last {
+		if seg.sealed, err = segment.IsFooter(f, size); err != nil {
+			return err
+		}
+		if t.commit, err = t.commitPoint(); err != nil {
+			return err
+		}
+	}
+	if err := t.replay(ctx); err != nil {
+		return err
+	}
+	return t.finish(last, size)
+}
+
+// tail is the part of a segment that is replayed.
+type tail struct {
+	*replayer
+	seg    *segmentFile
+	file   *openFile
+	size   int64 // bytes of the file that count
+	from   int64
+	commit LSN // everything below was acknowledged or may have been: it must be there
+	batch  []*segment.Header
+	torn   bool
+}
+
+// commitPoint is the highest one that a batch of the tail carries: that of the last batch but one at least.
+func (t *tail) commitPoint() (LSN, error) {
+	point := t.seg.base + LSN(t.from)
+	sc := segment.NewScanner(t.file, t.size, uint64(t.seg.base))
+	sc.SkipTo(t.from)
+	for {
+		h, _, err := sc.Next()
+		var torn *segment.TornError
+		var rot *segment.CorruptError
+		switch {
+		case errors.Is(err, io.EOF), errors.As(err, &torn):
+			return point, nil
+		case errors.As(err, &rot):
+			continue
+		case err != nil:
+			return 0, err
+		}
+		if h.First {
+			point = max(point, LSN(h.CommitPoint))
+		}
+	}
+}
+
+// replay applies batch by batch. It tells apart a clean end, a torn tail past the commit point, which is cut at whole
+// batches, and damage below it, which is reported and skipped.
+func (t *tail) replay(ctx context.Context) error {
+	sc := segment.NewScanner(t.file, t.size, uint64(t.seg.base))
+	sc.SkipTo(t.from)
+	for !t.torn {
+		h, _, err := sc.Next()
+		var torn *segment.TornError
+		var rot *segment.CorruptError
+		switch {
+		case errors.Is(err, io.EOF):
+			return t.endOfFile(sc.Offset())
+		case errors.As(err, &torn):
+			return t.bad(torn.Offset, t.size, torn)
+		case errors.As(err, &rot):
+			if err := t.bad(rot.Offset, rot.Resume, rot); err != nil {
+				return err
+			}
+			continue
+		case err != nil:
+			return err
+		}
+		if err := t.add(ctx, h); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// add takes one record; the last one of a batch applies it.
+func (t *tail) add(ctx context.Context, h *segment.Header) error {
+	if h.First && len(t.batch) > 0 { // the end of the batch before is missing: damaged, and reported as such
+		if err := t.applyBatch(); err != nil {
+			return err
+		}
+	}
+	t.batch = append(t.batch, h)
+	if !h.Last {
+		return nil
+	}
+	end := LSN(h.LSN) + LSN(h.RecordLen())
+	if end > t.commit && !t.whole() {
+		t.torn = true
+		return nil
+	}
+	if err := t.applyBatch(); err != nil {
+		return err
+	}
+	return context.Cause(ctx)
+}
+
+// whole verifies a batch that nothing says was acknowledged: all its records, all its bytes.
+func (t *tail) whole() bool {
+	if !t.batch[0].First {
+		return false
+	}
+	next := t.batch[0].LSN
+	for _, h := range t.batch {
+		if h.LSN != next || !t.store.payloadGood(t.file, int64(LSN(h.LSN)-t.seg.base), h) {
+			return false
+		}
+		next += uint64(h.RecordLen())
+	}
+	return true
+}
+
+// bad deals with bytes that are no records.
+func (t *tail) bad(from, to int64, cause error) error {
+	at := t.seg.base + LSN(from)
+	if at >= t.commit {
+		t.torn = true
+		return nil
+	}
+	if err := t.applyBatch(); err != nil { // what was readable of the batch
+		return err
+	}
+	t.store.reportDamage(Damage{Segment: t.seg.name(), From: at, To: t.seg.base + LSN(to), Detail: cause.Error()})
+	t.store.wal.end.Store(uint64(t.seg.base) + uint64(to))
+	return nil
+}
+
+// endOfFile is the clean end, unless a batch is missing its rest.
+func (t *tail) endOfFile(off int64) error {
+	if len(t.batch) > 0 {
+		return t.bad(off, off, errors.New("batch without its last record"))
+	}
+	return nil
+}
+
+// applyBatch applies the records collected.
+func (t *tail) applyBatch() error {
+	for _, h := range t.batch {
+		t.store.wal.end.Store(h.LSN + uint64(h.RecordLen()))
+		if err := t.apply(h); err != nil {
+			return err
+		}
+	}
+	t.batch = t.batch[:0]
+	if t.records >= replayBatch {
+		return t.flush()
+	}
+	return nil
+}
+
+func (r *replayer) apply(h *segment.Header) error {
+	s := r.store
+	s.lastTime.Store(max(s.lastTime.Load(), h.Time))
+	if h.Epoch > s.epoch() {
+		s.site.epoch.Store(h.Epoch) // the site file was lost or is old
+	}
+	r.records++
+	r.progress.Records++
+	if err := r.tx.apply(h); err != nil {
+		if !errors.Is(err, ErrCorrupt) {
+			return err
+		}
+		s.reportDamage(Damage{From: LSN(h.LSN), To: LSN(h.LSN) + LSN(h.RecordLen()), Detail: err.Error()})
+	}
+	return nil
+}
+
+func (r *replayer) flush() error {
+	s := r.store
+	if r.records > 0 {
+		if err := s.commitCatalog(r.tx.Batch, s.wal.end.Load()); err != nil {
+			return err
+		}
+		r.tx, r.records = s.newTxn(), 0
+	}
+	if s.cfg.Progress != nil {
+		r.progress.Bytes, r.progress.DamageFound = int64(s.wal.end.Load()), len(s.damage)
+		r.progress.TotalBytes = s.wal.size()
+		s.cfg.Progress(r.progress)
+	}
+	return nil
+}
+
+// finish cuts a torn tail off the last segment, and reports bytes that another one lacks.
+func (t *tail) finish(last bool, fileSize int64) error {
+	s := t.store
+	end := LSN(s.wal.end.Load())
+	if !last {
+		if end < t.seg.end {
+			s.reportDamage(Damage{Segment: t.seg.name(), From: end, To: t.seg.end, Detail: "records are missing"})
+			s.wal.end.Store(uint64(t.seg.end))
+		}
+		return nil
+	}
+	keep := int64(max(end, t.seg.base) - t.seg.base)
+	if t.seg.sealed || fileSize <= keep {
+		return nil
+	}
+	s.cfg.Logger.Info("torn tail cut off", "segment", t.seg.name(), "at", end.String(), "bytes", fileSize-keep)
+	if err := t.file.Truncate(keep); err != nil {
+		return fmt.Errorf("cut torn tail: %w", err)
+	}
+	return t.file.Sync()
+}
+
+func (s *Store) reportDamage(d Damage) {
+	s.damage = append(s.damage, d)
+	s.metrics.corrupt()
+	s.cfg.Logger.Error("damage found", "segment", d.Segment, "from", d.From.String(), "to", d.To.String(), "detail", d.Detail)
+}
+
+// newTxn starts collecting catalog changes.
+func (s *Store) newTxn() *txn {
+	return &txn{Batch: s.catalog.NewBatch(), log: s, pending: make(map[LSN]*record)}
+}
+
+// commitCatalog makes a batch visible. Its records are durable, so a catalog that is full for now is waited for.
+func (s *Store) commitCatalog(b *catalog.Batch, lsn uint64) error {
+	for {
+		err := s.catalog.Commit(b, lsn)
+		if !errors.Is(err, catalog.ErrFull) {
+			return err
+		}
+		select {
+		case <-s.stop:
+			return err
+		default:
+			s.cfg.Logger.Warn("catalog is full: writes wait for it", "error", err)
+		}
+	}
+}

@@ -1,0 +1,164 @@
+package store
+
+import (
+	"encoding/json"
+	"time"
+
+	"gantry/store/catalog"
+	"gantry/store/segment"
+)
+
+// studyValue is the catalog's value for a study.
+type studyValue struct {
+	LSN                  LSN // of the instance that the attributes come from
+	Attrs                json.RawMessage
+	Date, Time           string
+	PatientID, Issuer    string
+	Accession, AccIssuer string
+	Names                []string
+	Series, Instances    int
+	Patients             map[string]int // patient → instances
+	Modalities           map[string]int // modality → series
+	Classes              map[string]int // SOP class → instances
+	Modified             int64          // ns
+}
+
+func (s *studyValue) source(h *segment.Header) {
+	d := h.Fields.DICOM
+	s.LSN, s.Attrs, s.Date, s.Time = LSN(h.LSN), d.StudyAttrs, d.StudyDate, d.StudyTime
+	s.PatientID, s.Issuer, s.Accession, s.AccIssuer, s.Names = d.PatientID, d.PatientIDIssuer, d.Accession, d.AccessionIssuer, d.Names
+}
+
+func (s *studyValue) swapModality(from, to string) {
+	if from == to {
+		return
+	}
+	countDown(s.Modalities, from)
+	s.Modalities[to]++
+}
+
+// terms lists the study's index entries: none while it has no instance.
+func (s *studyValue) terms() []term {
+	if s.Instances == 0 {
+		return nil
+	}
+	out := make([]term, 0, 4+len(s.Names)+len(s.Modalities))
+	out = append(out,
+		term{ix: ByDate, value: s.Date + s.Time},
+		term{ix: ByPatientID, value: s.PatientID, detail: s.Issuer},
+		term{ix: ByAccession, value: s.Accession, detail: s.AccIssuer})
+	for _, n := range s.Names {
+		out = append(out, term{ix: ByName, value: n})
+	}
+	for _, m := range sortedKeys(s.Modalities) {
+		out = append(out, term{ix: ByModality, value: m})
+	}
+	for i := range out {
+		out[i].date, out[i].time = s.Date, s.Time
+	}
+	return out
+}
+
+func (s *studyValue) append(b []byte) []byte {
+	b = appendUint(b, uint64(s.LSN))
+	b = appendStr(b, s.Attrs)
+	for _, v := range []string{s.Date, s.Time, s.PatientID, s.Issuer, s.Accession, s.AccIssuer} {
+		b = appendStr(b, v)
+	}
+	b = appendStrs(b, s.Names)
+	b = appendInt(appendInt(b, int64(s.Series)), int64(s.Instances))
+	b = appendCounts(appendCounts(appendCounts(b, s.Patients), s.Modalities), s.Classes)
+	return appendInt(b, s.Modified)
+}
+
+func decodeStudy(v []byte) (*studyValue, error) {
+	d := decoder{b: v}
+	s := &studyValue{
+		LSN: LSN(d.uint()), Attrs: d.bytes(), Date: d.str(), Time: d.str(), PatientID: d.str(), Issuer: d.str(),
+		Accession: d.str(), AccIssuer: d.str(), Names: d.strs(), Series: int(d.int()), Instances: int(d.int()),
+		Patients: d.counts(), Modalities: d.counts(), Classes: d.counts(), Modified: d.int(),
+	}
+	return s, d.err
+}
+
+func getStudy(r catalog.Reader, bucket uint64, study string) (*studyValue, error) {
+	v, ok, err := r.Get(studyKey(bucket, study))
+	if err != nil || !ok {
+		return nil, err
+	}
+	return decodeStudy(v)
+}
+
+// seriesValue is the catalog's value for a series.
+type seriesValue struct {
+	LSN       LSN // of the instance that the attributes come from: the oldest
+	Attrs     json.RawMessage
+	Modality  string
+	Instances int
+	Classes   map[string]int // SOP class → instances
+	Modified  int64          // ns
+}
+
+func (s *seriesValue) source(h *segment.Header) {
+	s.LSN, s.Attrs, s.Modality = LSN(h.LSN), h.Fields.DICOM.SeriesAttrs, h.Fields.DICOM.Modality
+}
+
+func (s *seriesValue) append(b []byte) []byte {
+	b = appendUint(b, uint64(s.LSN))
+	b = appendStr(appendStr(b, s.Attrs), s.Modality)
+	b = appendInt(b, int64(s.Instances))
+	return appendInt(appendCounts(b, s.Classes), s.Modified)
+}
+
+func decodeSeries(v []byte) (*seriesValue, error) {
+	d := decoder{b: v}
+	s := &seriesValue{
+		LSN: LSN(d.uint()), Attrs: d.bytes(), Modality: d.str(), Instances: int(d.int()), Classes: d.counts(), Modified: d.int(),
+	}
+	return s, d.err
+}
+
+func getSeries(r catalog.Reader, bucket uint64, study, series string) (*seriesValue, error) {
+	v, ok, err := r.Get(seriesKey(bucket, study, series))
+	if err != nil || !ok {
+		return nil, err
+	}
+	return decodeSeries(v)
+}
+
+// instanceValue is the catalog's value for an indexed instance.
+type instanceValue struct {
+	SOP, SOPClass, TransferSyntax string
+	HeaderLen                     int64
+	FrameCount, Number            int
+	Size, Modified                int64
+	Key, Patient                  string
+	Attrs                         json.RawMessage
+}
+
+func (i *instanceValue) append(b []byte) []byte {
+	b = appendStr(appendStr(appendStr(b, i.SOP), i.SOPClass), i.TransferSyntax)
+	for _, n := range []int64{i.HeaderLen, int64(i.FrameCount), int64(i.Number), i.Size, i.Modified} {
+		b = appendInt(b, n)
+	}
+	return appendStr(appendStr(appendStr(b, i.Key), i.Patient), i.Attrs)
+}
+
+func decodeInstance(v []byte) (*instanceValue, error) {
+	d := decoder{b: v}
+	i := &instanceValue{
+		SOP: d.str(), SOPClass: d.str(), TransferSyntax: d.str(), HeaderLen: d.int(), FrameCount: int(d.int()),
+		Number: int(d.int()), Size: d.int(), Modified: d.int(), Key: d.str(), Patient: d.str(), Attrs: d.bytes(),
+	}
+	return i, d.err
+}
+
+func (i *instanceValue) row(study, series string, lsn LSN) InstanceRow {
+	return InstanceRow{
+		Identity: Identity{
+			Study: study, Series: series, SOP: i.SOP, SOPClass: i.SOPClass, TransferSyntax: i.TransferSyntax,
+			HeaderLen: i.HeaderLen, FrameCount: i.FrameCount,
+		},
+		Key: i.Key, LSN: lsn, Attrs: i.Attrs, InstanceNumber: i.Number, Size: i.Size, Modified: time.Unix(0, i.Modified).UTC(),
+	}
+}

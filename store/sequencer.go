@@ -1,0 +1,277 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"gantry/store/segment"
+)
+
+// Bounds of one batch. A single operation may be larger; it is then alone.
+const (
+	maxBatchBytes   = 64 << 20
+	maxBatchRecords = 1024
+	queueLength     = 1024
+)
+
+// record is one record on its way into the log.
+type record struct {
+	header  *segment.Header // as it will be read back
+	raw     []byte          // encoded, stamped in place at commit
+	payload *body           // nil if empty
+}
+
+func (r *record) size() int64 {
+	n := int64(len(r.raw))
+	if r.payload != nil {
+		n += r.payload.size + segment.Padding(r.payload.size)
+	}
+	return n
+}
+
+// newRecord encodes a record up to what only the commit knows.
+func newRecord(h *segment.Header, payload *body) (*record, error) {
+	if payload != nil {
+		h.PayloadLen, h.Fields.CRC = payload.size, payload.crcs
+	}
+	raw, err := segment.AppendHeader(nil, h)
+	if errors.Is(err, segment.ErrTooLarge) {
+		return nil, fmt.Errorf("%w: %w", ErrMetadataTooLarge, err)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("encode record: %w", err)
+	}
+	h.Len = len(raw)
+	return &record{header: h, raw: raw, payload: payload}, nil
+}
+
+// op is one operation: records that are committed together or not at all.
+type op struct {
+	records []*record
+	// check decides, in log order, whether the operation may go on. It may change records. errNothing ends the operation
+	// well without writing anything. May be nil.
+	check func(tx *txn) error
+	// apply, if set, is done instead of records: a change of the catalog alone, for what is no part of the log.
+	apply  func(tx *txn) error
+	frees  bool // goes on while the disk is nearly full: deletes
+	done   chan error
+	result error // of check, until the batch is committed
+}
+
+// errNothing tells that an operation has nothing to do.
+var errNothing = errors.New("nothing to do")
+
+func (o *op) size() (n int64) {
+	for _, r := range o.records {
+		n += r.size()
+	}
+	return n
+}
+
+// submit hands an operation to the sequencer and waits for its end. Once submitted it is not withdrawn: the caller's
+// context ends only the wait for a place in the queue.
+func (s *Store) submit(ctx context.Context, o *op) error {
+	o.done = make(chan error, 1)
+	select {
+	case s.queue <- o:
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-s.stop:
+		return ErrClosed
+	}
+	select {
+	case err := <-o.done:
+		return err
+	case <-s.stopped:
+		select {
+		case err := <-o.done:
+			return err
+		default:
+			return ErrClosed
+		}
+	}
+}
+
+// sequence is the sequencer: the one goroutine that decides the order of the log.
+func (s *Store) sequence() {
+	defer close(s.stopped)
+	for {
+		select {
+		case o := <-s.queue:
+			s.commit(s.drain(o))
+		case <-s.stop:
+			return
+		}
+	}
+}
+
+// drain takes whatever is waiting, without a timer: batches grow by themselves while the disk is busy.
+func (s *Store) drain(first *op) []*op {
+	ops := append(s.ops[:0], first)
+	size, records := first.size(), len(first.records)
+	for size < maxBatchBytes && records < maxBatchRecords {
+		select {
+		case o := <-s.queue:
+			ops = append(ops, o)
+			size += o.size()
+			records += len(o.records)
+		default:
+			s.ops = ops
+			return ops
+		}
+	}
+	s.ops = ops
+	return ops
+}
+
+// commit decides on, writes and acknowledges one batch.
+func (s *Store) commit(ops []*op) {
+	b, err := s.prepare(ops, false)
+	if err == nil {
+		err = s.write(b)
+	}
+	if errors.Is(err, ErrFull) {
+		// Nothing was written. What frees space may still fit where the rest does not.
+		if b, err = s.prepare(ops, true); err == nil {
+			err = s.write(b)
+		}
+	}
+	for i, o := range ops {
+		switch {
+		case o.result == nil:
+			o.done <- err
+		case errors.Is(o.result, errNothing):
+			o.done <- nil
+		default:
+			o.done <- o.result
+		}
+		ops[i] = nil
+	}
+}
+
+// batch is a group commit in the making.
+type batch struct {
+	tx      *txn
+	records []*record
+	size    int64
+}
+
+// prepare checks the operations one by one against the catalog and those before them, and gives LSNs to the records of
+// those that pass.
+func (s *Store) prepare(ops []*op, full bool) (*batch, error) {
+	b := &batch{tx: s.newTxn()}
+	b.tx.next = s.wal.end.Load()
+	full = full || s.nearlyFull(ops)
+	now := s.now()
+	for _, o := range ops {
+		o.result = nil
+		if full && !o.frees && len(o.records) > 0 {
+			o.result = ErrFull
+			continue
+		}
+		if o.check != nil {
+			o.result = o.check(b.tx)
+		}
+		if o.result != nil {
+			continue
+		}
+		if err := s.place(b, o, now); err != nil {
+			return nil, err // the catalog can't be read or holds nonsense: nobody can be told anything about the state
+		}
+	}
+	return b, b.tx.Err()
+}
+
+// place gives an operation its LSNs and makes its catalog changes, visible to the operations after it only.
+func (s *Store) place(b *batch, o *op, now int64) error {
+	if o.apply != nil {
+		return o.apply(b.tx)
+	}
+	for _, r := range o.records {
+		r.header.LSN = s.wal.end.Load() + uint64(b.size)
+		b.tx.next = r.header.LSN + uint64(r.size())
+		r.header.Time, r.header.Epoch = now, s.epoch()
+		b.tx.pending[LSN(r.header.LSN)] = r
+		b.records = append(b.records, r)
+		b.size += r.size()
+		if err := b.tx.apply(r.header); err != nil {
+			return fmt.Errorf("apply record %s: %w", LSN(r.header.LSN), err)
+		}
+	}
+	return nil
+}
+
+// write makes a prepared batch durable at this site and its mirror, then visible. Only then may it be acknowledged.
+func (s *Store) write(b *batch) error {
+	if b.size > 0 {
+		if err := s.wal.makeRoom(b.size); err != nil {
+			return err
+		}
+		if err := s.writeLog(b); err != nil {
+			return err
+		}
+	}
+	// Durable. From here on the batch counts, whatever happens to the catalog in memory.
+	if err := s.commitCatalog(b.tx.Batch, s.wal.end.Load()); err != nil {
+		s.wal.broken = errors.Join(ErrBroken, err)
+		return s.wal.broken
+	}
+	return nil
+}
+
+func (s *Store) writeLog(b *batch) error {
+	commitPoint := s.wal.end.Load()
+	for i, r := range b.records {
+		st := segment.Stamp{
+			LSN: r.header.LSN, Epoch: r.header.Epoch, CommitPoint: commitPoint, Time: r.header.Time,
+			First: i == 0, Last: i == len(b.records)-1,
+		}
+		if err := st.Apply(r.raw); err != nil {
+			return fmt.Errorf("stamp record: %w", err)
+		}
+		r.header.CommitPoint, r.header.First, r.header.Last = st.CommitPoint, st.First, st.Last
+	}
+	bufs := b.buffers(s.iov[:0])
+	s.iov = bufs
+	defer clear(s.iov)
+
+	mirrored := s.sendToMirror(b, bufs)
+	started := time.Now()
+	err := s.wal.appendBatch(bufs, b.size)
+	mirrorErr := mirrored()
+	s.metrics.batch(len(b.records), b.size, time.Since(started))
+	if err != nil {
+		s.wal.poison(err)
+		s.newEpoch()
+		return errors.Join(fullOr(err), s.wal.broken)
+	}
+	if mirrorErr != nil {
+		s.wal.broken = errors.Join(ErrBroken, mirrorErr) // DESIGN §7 decides what an owner does without its mirror
+		return s.wal.broken
+	}
+	s.wal.advance(b.size)
+	s.lastTime.Store(b.records[len(b.records)-1].header.Time)
+	return nil
+}
+
+var zeros [512]byte
+
+// buffers lists what is written, in order.
+func (b *batch) buffers(bufs [][]byte) [][]byte {
+	for _, r := range b.records {
+		bufs = append(bufs, r.raw)
+		if r.payload == nil {
+			continue
+		}
+		bufs = append(bufs, r.payload.bufs...)
+		if pad := segment.Padding(r.payload.size); pad > 0 {
+			bufs = append(bufs, zeros[:pad])
+		}
+	}
+	return bufs
+}
+
+// now is the commit time of the next batch, ns: time in the log never runs backwards (DESIGN §5).
+func (s *Store) now() int64 { return max(s.lastTime.Load(), s.cfg.Clock().UnixNano()) }
