@@ -1,6 +1,7 @@
 package segment
 
 import (
+	"bytes"
 	"encoding/json"
 	"strings"
 	"time"
@@ -75,7 +76,7 @@ func parseMark(c, on byte) (set, ok bool) { return c == on, c == on || c == mark
 
 // DecodeHeader decodes and verifies the header at the beginning of b; what follows it doesn't matter. The errors are
 // *ShortError if b does not hold all of it, ErrChecksum, ErrVersion, or ErrFormat. Nothing in the result refers to b; its strings
-// share one copy of the JSON, so clone those that are kept when the rest is not.
+// and raw values share one copy of the JSON, so clone those that are kept when the rest is not.
 func DecodeHeader(b []byte) (*Header, error) {
 	l, err := locate(b)
 	if err != nil {
@@ -103,7 +104,7 @@ func DecodeHeader(b []byte) (*Header, error) {
 	if err := decodeMember(b, l, h); err != nil {
 		return nil, err
 	}
-	if err := decodeFields(string(b[l.prefix+prefixLen:l.commentTo]), &h.Fields); err != nil {
+	if err := decodeFields(bytes.Clone(b[l.prefix+prefixLen:l.commentTo]), &h.Fields); err != nil {
 		return nil, err
 	}
 	if checkHeader(h) != nil {
@@ -163,11 +164,12 @@ func cString(b []byte) string {
 	return string(b)
 }
 
-func decodeFields(text string, f *Fields) error {
-	if !utf8.ValidString(text) {
+// decodeFields takes over the text.
+func decodeFields(text []byte, f *Fields) error {
+	if !utf8.Valid(text) {
 		return malformed("JSON is not UTF-8")
 	}
-	r := &jsonReader{s: text}
+	r := newJSONReader(text)
 	r.object(func(key string) {
 		if !readIdentity(r, f, key) && !readObject(r, f, key) {
 			readExtra(r, &f.Extra, key)
@@ -185,13 +187,13 @@ func decodeFields(text string, f *Fields) error {
 
 // isFieldKey says whether Fields knows the key.
 func isFieldKey(key string) bool {
-	r, f := &jsonReader{s: "null"}, &Fields{}
+	r, f := newJSONReader([]byte("null")), &Fields{}
 	return readIdentity(r, f, key) || readObject(r, f, key)
 }
 
 // isDICOMKey says whether DICOM knows the key.
 func isDICOMKey(key string) bool {
-	r, d := &jsonReader{s: "null"}, &DICOM{}
+	r, d := newJSONReader([]byte("null")), &DICOM{}
 	return readUIDs(r, d, key) || readAttributes(r, d, key)
 }
 

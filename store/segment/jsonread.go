@@ -5,18 +5,26 @@ import (
 	"strconv"
 	"strings"
 	"unicode/utf8"
+	"unsafe"
 )
 
-// Limits of the JSON in a header. DICOM sequences nest to 128, with three JSON levels for each.
-const maxJSONDepth = 1024
-
-// jsonReader reads the JSON that a header may hold. Strings without escapes share the memory of the text. The first error
-// sticks; after it everything reads as zero.
+// jsonReader reads the JSON that a header may hold. What it returns shares the memory of the text. The first error sticks; after
+// it everything reads as zero.
 type jsonReader struct {
 	s   string
+	b   []byte // the same bytes, from which raw values are cut
 	i   int
 	bad string // what was wrong first
 }
+
+// newJSONReader takes over b.
+func newJSONReader(b []byte) *jsonReader {
+	return &jsonReader{s: viewString(b), b: b}
+}
+
+// viewString returns b as a string without a copy. Nobody may change b as long as the string lives; raw values that are cut from b
+// may be changed by those who get them, since they overlap no other value.
+func viewString(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
 
 func (r *jsonReader) fail(what string) {
 	if r.bad == "" {
@@ -119,20 +127,17 @@ func (r *jsonReader) quoted() string {
 		return ""
 	}
 	from := r.i
-	for r.i < len(r.s) {
-		c := r.s[r.i]
-		if plain[c] || c >= 0x7f {
-			r.i++
-			continue
-		}
-		if c == '"' {
-			r.i++
-			return r.s[from : r.i-1]
-		}
-		if c == '\\' {
-			return r.escaped(from)
-		}
-		break
+	i := from
+	for i < len(r.s) && inString[r.s[i]] {
+		i++
+	}
+	switch {
+	case i < len(r.s) && r.s[i] == '"':
+		r.i = i + 1
+		return r.s[from:i]
+	case i < len(r.s) && r.s[i] == '\\':
+		r.i = i
+		return r.escaped(from)
 	}
 	r.fail("string not ended, or with a control character")
 	return ""
@@ -255,13 +260,15 @@ func (r *jsonReader) bool() bool {
 	if r.null() {
 		return false
 	}
-	for text, v := range map[string]bool{"true": true, "false": false} {
-		if strings.HasPrefix(r.s[r.i:], text) {
-			r.i += len(text)
-			return v
-		}
+	switch {
+	case strings.HasPrefix(r.s[r.i:], "true"):
+		r.i += len("true")
+		return true
+	case strings.HasPrefix(r.s[r.i:], "false"):
+		r.i += len("false")
+	default:
+		r.fail("true or false expected")
 	}
-	r.fail("true or false expected")
 	return false
 }
 
@@ -276,7 +283,7 @@ func (r *jsonReader) textMap() map[string]string {
 	return m
 }
 
-// raw returns a copy of any value, nil for null.
+// raw returns any value, nil for null.
 func (r *jsonReader) raw() json.RawMessage {
 	if r.null() {
 		return nil
@@ -291,170 +298,15 @@ func (r *jsonReader) rawOrNull() json.RawMessage {
 	if r.bad != "" {
 		return nil
 	}
-	return json.RawMessage(r.s[from:r.i])
+	return json.RawMessage(r.b[from:r.i:r.i])
 }
 
-// validJSON says whether b is one JSON value, in UTF-8, with nothing around it and nested no deeper than maxJSONDepth.
-func validJSON(b []byte) bool {
-	r := jsonReader{s: string(b)}
-	r.skip()
-	return r.bad == "" && r.i == len(r.s) && utf8.Valid(b) && b[0] > ' '
-}
-
-// skip reads over any value and checks its grammar. It does not recurse, however deep the value is.
+// skip reads over any value and checks its grammar.
 func (r *jsonReader) skip() {
-	var arrays [maxJSONDepth / 64]uint64 // one bit a level: array, not object
-	depth := 0
-	inArray := func() bool { return arrays[(depth-1)/64]>>((depth-1)%64)&1 == 1 }
-	for {
-		opened := false
-		r.space()
-		switch c := r.peek(); c {
-		case '{', '[':
-			r.i++
-			if depth == maxJSONDepth {
-				r.fail("nested too deep")
-				return
-			}
-			bit := uint64(1) << (depth % 64)
-			arrays[depth/64] &^= bit
-			if c == '[' {
-				arrays[depth/64] |= bit
-			}
-			depth++
-			opened = true
-		default:
-			r.scalar(c)
-		}
-		if r.bad != "" {
-			return
-		}
-		// Close what ends here, then go on to the next value.
-		for depth > 0 {
-			closer := byte('}')
-			if inArray() {
-				closer = ']'
-			}
-			if !r.take(closer) {
-				break
-			}
-			opened = false
-			depth--
-		}
-		if depth == 0 {
-			return
-		}
-		if !opened && !r.take(',') {
-			r.fail("comma expected")
-			return
-		}
-		if !inArray() {
-			r.skipString()
-			if !r.take(':') {
-				r.fail("colon expected")
-				return
-			}
-		}
-	}
-}
-
-// peek returns the next character, 0 at the end.
-func (r *jsonReader) peek() byte {
-	if r.i < len(r.s) {
-		return r.s[r.i]
-	}
-	return 0
-}
-
-// scalar reads over a value that begins with c and is neither object nor array.
-func (r *jsonReader) scalar(c byte) {
-	switch c {
-	case '"':
-		r.skipString()
-	case 't':
-		r.literal("true")
-	case 'f':
-		r.literal("false")
-	case 'n':
-		r.literal("null")
-	default:
-		r.skipNumber()
-	}
-}
-
-func (r *jsonReader) literal(text string) {
-	if !strings.HasPrefix(r.s[r.i:], text) {
-		r.fail("unknown literal")
+	end, bad := skipValue(r.s, r.i)
+	if bad != "" {
+		r.fail(bad)
 		return
 	}
-	r.i += len(text)
-}
-
-// skipString reads over a string without building it.
-func (r *jsonReader) skipString() {
-	if !r.take('"') {
-		r.fail("string expected")
-		return
-	}
-	s := r.s
-	for i := r.i; i < len(s); i++ {
-		c := s[i]
-		if plain[c] || c >= 0x7f {
-			continue
-		}
-		switch c {
-		case '"':
-			r.i = i + 1
-			return
-		case '\\':
-			r.i = i
-			var space [4]byte
-			r.unescape(space[:0])
-			if i = r.i - 1; r.bad != "" {
-				return
-			}
-		default:
-			r.fail("control character in a string")
-			return
-		}
-	}
-	r.fail("string not ended")
-}
-
-// skipNumber reads over a number of JSON's grammar.
-func (r *jsonReader) skipNumber() {
-	if r.peek() == '-' {
-		r.i++
-	}
-	if r.peek() == '0' {
-		r.i++
-	} else if !r.digits() {
-		r.fail("value expected")
-		return
-	}
-	if r.peek() == '.' {
-		r.i++
-		if !r.digits() {
-			r.fail("digits expected")
-			return
-		}
-	}
-	if c := r.peek(); c == 'e' || c == 'E' {
-		r.i++
-		if c := r.peek(); c == '+' || c == '-' {
-			r.i++
-		}
-		if !r.digits() {
-			r.fail("digits expected")
-		}
-	}
-}
-
-// digits skips at least one digit.
-func (r *jsonReader) digits() bool {
-	from := r.i
-	for c := r.peek(); '0' <= c && c <= '9'; c = r.peek() {
-		r.i++
-	}
-	return r.i > from
+	r.i = end
 }
