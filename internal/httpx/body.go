@@ -37,14 +37,12 @@ func (b *bodyReader) Read(p []byte) (int, error) {
 	case b.limited && b.read > b.limit:
 		over := int(b.read - b.limit)
 		b.read, n, b.end = b.limit, n-over, errTooLarge()
-	case errors.Is(err, io.EOF) && c.length >= 0 && b.read < c.length:
-		b.end = io.ErrUnexpectedEOF
-	case errors.Is(err, io.EOF):
-		b.end = io.EOF
-	case err != nil:
-		b.end = bodyError(err)
 	case c.length >= 0 && b.read == c.length:
 		b.end = io.EOF
+	case errors.Is(err, io.EOF) && c.length < 0 && c.conn.readErr == nil:
+		b.end = io.EOF
+	case err != nil:
+		b.end = bodyError(c.conn.readErr)
 	}
 	if n > 0 && !errors.Is(b.end, io.EOF) {
 		return n, nil // the error comes with the next call

@@ -60,6 +60,7 @@ type conn struct {
 	expecting *expectation // for the request about to be served
 	suspended *suspended   // handler waiting for its "100 Continue"
 	failed    error        // of a write that was reported as done; the next read returns it
+	readErr   error        // first error in reading a body
 	writeErr  error        // first error in writing a response
 	cork      bool         // another write follows the next full-buffer one
 	pending   []byte       // held back by cork
@@ -119,16 +120,34 @@ func (c *conn) toRequest() {
 	c.phase = phaseRequest
 	c.in.reset()
 	c.out.reset()
+	c.readErr, c.writeErr = nil, nil
 }
 
-// fasthttp's own deadlines are absolute, ours roll.
-func (c *conn) SetDeadline(time.Time) error      { return nil }
-func (c *conn) SetReadDeadline(time.Time) error  { return nil }
+// headersDone makes fasthttp call SetReadDeadline when it has read a request's
+// headers, before it reads up to 8 KiB of the body, still ahead of the handler.
+func headersDone(*fasthttp.RequestHeader) fasthttp.RequestConfig {
+	return fasthttp.RequestConfig{ReadTimeout: 1}
+}
+
+// SetReadDeadline says that the headers are read; see headersDone. It sets no
+// deadline: fasthttp's are absolute, ours roll.
+func (c *conn) SetReadDeadline(time.Time) error {
+	if c.phase == phaseHeader {
+		c.toRequest()
+	}
+	return nil
+}
+
+// SetDeadline does nothing; see SetReadDeadline.
+func (c *conn) SetDeadline(time.Time) error { return nil }
+
+// SetWriteDeadline does nothing; see SetReadDeadline.
 func (c *conn) SetWriteDeadline(time.Time) error { return nil }
 
 func (c *conn) Read(p []byte) (int, error) {
 	c.flushPending()
 	if c.failed != nil {
+		c.readErr = c.failed
 		return 0, c.failed
 	}
 	switch c.phase {
@@ -189,12 +208,11 @@ func (c *conn) readBody(p []byte) (int, error) {
 	start := time.Now()
 	c.rollRead(start)
 	n, err := c.Conn.Read(p)
-	slow := c.in.add(n, time.Since(start))
-	switch {
-	case n > 0 && err == nil && !slow:
-		return n, nil
-	case slow || isTimeout(err):
-		return n, errTimeout(os.ErrDeadlineExceeded)
+	if slow := c.in.add(n, time.Since(start)); slow || isTimeout(err) {
+		err = errTimeout(os.ErrDeadlineExceeded)
+	}
+	if err != nil && c.readErr == nil {
+		c.readErr = err
 	}
 	return n, err
 }

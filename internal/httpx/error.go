@@ -1,13 +1,11 @@
 package httpx
 
 import (
-	"context"
 	"errors"
 	"io"
 	"net"
 	"net/http"
 	"os"
-	"strings"
 
 	"github.com/valyala/fasthttp"
 )
@@ -65,21 +63,17 @@ func (errParkedConn) Error() string   { return "connection parked" }
 func (errParkedConn) Is(t error) bool { return t == net.ErrClosed }
 
 // bodyError translates an error from reading a request body into what Ctx.Body
-// documents.
-func bodyError(err error) error {
+// documents. fasthttp's own error says little (a connection that ends between
+// two chunks even gives a clean io.EOF), so it is the connection that tells:
+// connErr is the first error in reading from it. Without one, what came was malformed.
+func bodyError(connErr error) error {
 	var own *Error
 	switch {
-	case errors.As(err, &own):
-		return own
-	case isTimeout(err):
-		return errTimeout(err)
-	case errors.As(err, new(fasthttp.ErrBrokenChunk)) && !errors.Is(err, io.EOF) &&
-		!errors.Is(err, io.ErrUnexpectedEOF):
+	case connErr == nil:
 		return errBadRequest("malformed chunked body")
-	case errors.Is(err, fasthttp.ErrBadTrailer):
-		return errBadRequest("malformed trailer")
+	case errors.As(connErr, &own):
+		return own
 	}
-	// Whatever else happened to the connection, the body is not whole.
 	return io.ErrUnexpectedEOF
 }
 
@@ -93,6 +87,9 @@ func requestError(err error) *Error {
 		return errHeadersTooLarge()
 	case isTimeout(err):
 		return errTimeout(err)
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		return &Error{Status: http.StatusBadRequest, Code: "IncompleteBody",
+			Message: "the request ended early", cause: err}
 	}
 	return errBadRequest("malformed request")
 }
@@ -111,11 +108,4 @@ func plainErrorWriter(c *Ctx, err error) {
 	c.SetHeader("Content-Type", "text/plain; charset=utf-8")
 	c.Status(e.Status)
 	c.SendBytes([]byte(e.Error() + "\n"))
-}
-
-// clientGone tells errors that only say that the client went away or gave up.
-func clientGone(err error) bool {
-	return errors.Is(err, context.Canceled) || errors.Is(err, io.ErrUnexpectedEOF) ||
-		errors.Is(err, net.ErrClosed) || strings.Contains(err.Error(), "connection reset") ||
-		strings.Contains(err.Error(), "broken pipe")
 }

@@ -195,6 +195,7 @@ func New(cfg Config) (*Server, error) {
 	srv.ExpectHandler = s.expect
 	srv.ErrorHandler = s.protocolError
 	srv.ConnState = connState
+	srv.HeaderReceived = headersDone
 	srv.CloseOnShutdown = true
 	srv.SecureErrorLogMessage = true
 	srv.NoDefaultContentType = true

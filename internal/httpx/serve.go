@@ -100,7 +100,7 @@ func (s *Server) protocolError(rc *fasthttp.RequestCtx, err error) {
 	cn.linger.Store(true)
 	if cn.suspended != nil {
 		// The body failed to begin after "100 Continue": a handler is waiting.
-		cn.resume(bodyError(err))
+		cn.resume(bodyError(cn.readErr))
 		return
 	}
 	c := s.acquire(rc)
@@ -118,7 +118,9 @@ func (s *Server) acquire(rc *fasthttp.RequestCtx) *Ctx {
 	c.srv, c.rc, c.conn = s, rc, cn
 	c.start = time.Now()
 	c.init()
-	cn.toRequest()
+	if cn.phase != phaseRequest { // after an error in reading headers
+		cn.toRequest()
+	}
 	s.metrics.inFlight.Inc()
 	return c
 }
