@@ -41,10 +41,14 @@ type boltEngine struct {
 	db     *bbolt.DB
 	path   string
 	opened uint64 // the LSN at open
+	// current is the view that new readers share, nil once closed.
+	current atomic.Pointer[boltView]
 	// broken is set once bbolt must not be written to any more, stuck once it must not be called at all, since a
 	// panic may have left its locks taken.
 	broken atomic.Pointer[error]
 	stuck  atomic.Bool
+	// suspect is set once the marker was written.
+	suspect atomic.Bool
 }
 
 // Remove deletes the catalog at path, if there is one. It must not be open.
@@ -78,6 +82,9 @@ func openBolt(path string, stamp []byte) (e *boltEngine, err error) {
 		err = e.create(stamp)
 	} else {
 		err = e.inspect(stamp)
+	}
+	if err == nil {
+		err = e.refresh()
 	}
 	if err != nil {
 		return nil, errors.Join(err, e.db.Close())
@@ -158,6 +165,9 @@ func (e *boltEngine) guard(was bool, err *error) {
 
 // markSuspect makes the next Open return ErrCorrupt. If even that can't be written, the next Open may find out by itself, or not.
 func (e *boltEngine) markSuspect() {
+	if e.suspect.Swap(true) {
+		return
+	}
 	f, err := os.OpenFile(e.path+suspectSuffix, os.O_CREATE|os.O_WRONLY, filePerm)
 	if err != nil {
 		return
@@ -169,53 +179,21 @@ func (e *boltEngine) markSuspect() {
 
 func (e *boltEngine) lsn() uint64 { return e.opened }
 
-func (e *boltEngine) begin() (_ engineTx, err error) {
-	tx, bucket, err := e.view()
+func (e *boltEngine) begin() (engineTx, error) {
+	v, err := e.acquire()
 	if err != nil {
 		return nil, err
 	}
-	return &boltTx{engine: e, tx: tx, bucket: bucket}, nil
-}
-
-func (e *boltEngine) view() (tx *bbolt.Tx, b *bbolt.Bucket, err error) {
-	if e.stuck.Load() {
-		return nil, nil, ErrCorrupt
-	}
-	defer func() {
-		switch {
-		case err == nil:
-		case tx != nil:
-			_ = tx.Rollback()
-		case errors.Is(err, ErrCorrupt):
-			// A fault within Begin leaves bbolt's lock of the meta pages taken.
-			e.stuck.Store(true)
-		}
-	}()
-	defer e.guard(debug.SetPanicOnFault(true), &err)
-	if tx, err = e.db.Begin(false); err != nil {
-		return nil, nil, closedError(err)
-	}
-	if b = tx.Bucket(bucketName); b == nil {
-		return tx, nil, ErrCorrupt
-	}
-	return tx, b, nil
+	return v, nil
 }
 
 func (e *boltEngine) get(key []byte) ([]byte, bool, error) {
-	tx, b, err := e.view()
+	v, err := e.acquire()
 	if err != nil {
 		return nil, false, err
 	}
-	t := boltTx{engine: e, tx: tx, bucket: b}
-	defer t.close()
-	return t.get(key)
-}
-
-func closedError(err error) error {
-	if errors.Is(err, berrors.ErrDatabaseNotOpen) {
-		return ErrClosed
-	}
-	return err
+	defer v.close()
+	return v.get(key)
 }
 
 func (e *boltEngine) write(changes *table, lsn uint64) (err error) {
@@ -223,6 +201,10 @@ func (e *boltEngine) write(changes *table, lsn uint64) (err error) {
 		return *p
 	}
 	if err = e.update(changes, lsn); err == nil {
+		// Before this returns, readers must get what was written, for it leaves the overlay then.
+		err = e.refresh()
+	}
+	if err == nil {
 		return nil
 	}
 	err = fmt.Errorf("flush catalog: %w", err)
@@ -283,22 +265,8 @@ func (e *boltEngine) stats(s *Stats) {
 	s.PendingBytes = int64(st.PendingPageN) * pageSize
 }
 
-func (e *boltEngine) check() (err error) {
-	tx, _, err := e.view()
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, tx.Rollback()) }()
-	defer e.guard(debug.SetPanicOnFault(true), &err)
-	for cerr := range tx.Check() {
-		if err == nil {
-			err = fmt.Errorf("%w: %w", ErrCorrupt, cerr)
-		}
-	}
-	return err
-}
-
 func (e *boltEngine) close() (err error) {
+	e.publish(nil)
 	if p := e.broken.Load(); e.stuck.Load() || (p != nil && errors.Is(*p, ErrCorrupt)) {
 		// A panic may have left bbolt's locks taken: leave the mapping to the end of the process. The file can be
 		// removed all the same.

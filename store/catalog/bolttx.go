@@ -1,52 +1,120 @@
 package catalog
 
 import (
+	"errors"
 	"runtime/debug"
+	"sort"
+	"sync/atomic"
 
 	"go.etcd.io/bbolt"
 )
 
-// maxRunBytes ends a run early when its values are large.
-const maxRunBytes = 64 << 10
-
-// boltTx is a read transaction.
-type boltTx struct {
+// boltView is a read transaction that is shared by all who read between two flushes, since nothing changes meanwhile.
+// A bbolt read transaction may be used concurrently as long as its bucket was looked up before (etcd relies on
+// that, too). It doesn't keep pages from being reused: those are free once no reader is older than the transaction
+// that replaced them, and the shared one is always the newest, until a slow reader holds on to its own.
+type boltView struct {
 	engine *boltEngine
 	tx     *bbolt.Tx
 	bucket *bbolt.Bucket
+	// refs counts users, and one for being the current one. At 0 it is closed for good.
+	refs atomic.Int64
 }
 
-func (t *boltTx) get(key []byte) (value []byte, ok bool, err error) {
-	defer t.engine.guard(debug.SetPanicOnFault(true), &err)
-	v := t.bucket.Get(key)
-	if v == nil {
+// newView opens the present state.
+func (e *boltEngine) newView() (v *boltView, err error) {
+	if e.stuck.Load() {
+		return nil, ErrCorrupt
+	}
+	v = &boltView{engine: e}
+	v.refs.Store(1)
+	defer func() {
+		switch {
+		case err == nil:
+		case v.tx != nil:
+			_ = v.tx.Rollback()
+		case errors.Is(err, ErrCorrupt):
+			// A fault within Begin leaves bbolt's lock of the meta pages taken.
+			e.stuck.Store(true)
+		}
+	}()
+	defer e.guard(debug.SetPanicOnFault(true), &err)
+	if v.tx, err = e.db.Begin(false); err != nil {
+		return nil, err
+	}
+	if v.bucket = v.tx.Bucket(bucketName); v.bucket == nil {
+		err = ErrCorrupt
+	}
+	return v, err
+}
+
+// refresh makes the present state the one that readers get.
+func (e *boltEngine) refresh() error {
+	v, err := e.newView()
+	if err != nil {
+		return err
+	}
+	e.publish(v)
+	return nil
+}
+
+// publish replaces the current view, by none if v is nil.
+func (e *boltEngine) publish(v *boltView) {
+	if old := e.current.Swap(v); old != nil {
+		old.close()
+	}
+}
+
+// acquire returns the current view with a use added.
+func (e *boltEngine) acquire() (*boltView, error) {
+	for {
+		v := e.current.Load()
+		if v == nil {
+			return nil, ErrClosed
+		}
+		if n := v.refs.Load(); n > 0 && v.refs.CompareAndSwap(n, n+1) {
+			return v, nil
+		}
+	}
+}
+
+// close gives one use back.
+func (v *boltView) close() {
+	if v.refs.Add(-1) == 0 {
+		// The only error is a transaction that is closed already.
+		_ = v.tx.Rollback()
+	}
+}
+
+func (v *boltView) get(key []byte) (value []byte, ok bool, err error) {
+	defer v.engine.guard(debug.SetPanicOnFault(true), &err)
+	inside := v.bucket.Get(key)
+	if inside == nil {
 		return nil, false, nil
 	}
-	value = make([]byte, len(v))
-	copy(value, v)
+	value = make([]byte, len(inside))
+	copy(value, inside)
 	return value, true, nil
 }
 
-func (t *boltTx) close() {
-	// The only error is a transaction that is closed already.
-	_ = t.tx.Rollback()
+func (v *boltView) cursor(b bounds) engineCursor {
+	return &boltCursor{view: v, cursor: v.bucket.Cursor(), bounds: b}
 }
 
-func (t *boltTx) cursor(b bounds) engineCursor {
-	return &boltCursor{tx: t, cursor: t.bucket.Cursor(), bounds: b}
-}
+// maxRunBytes ends a run early when its values are large.
+const maxRunBytes = 64 << 10
 
 // boltCursor reads runs. What it hands out are copies: bbolt's own bytes end with the transaction.
 type boltCursor struct {
-	tx     *boltTx
+	view   *boltView
 	cursor *bbolt.Cursor
 	bounds bounds
 	// pos, unbounded: where the next load begins, if fresh.
 	pos              string
 	unbounded, fresh bool
 	end              bool
-	// keys and values of the run being read, in the mapping. Nothing stays in them between loads.
-	keys, values [maxRunKeys][]byte
+	// pairBytes is the mean size of a pair in the last run: how much room the next one needs.
+	pairBytes int
 }
 
 func (c *boltCursor) seek(pos string, unbounded bool) {
@@ -54,37 +122,47 @@ func (c *boltCursor) seek(pos string, unbounded bool) {
 }
 
 func (c *boltCursor) load(r *run, n int) (err error) {
-	r.reset()
+	r.keys, r.values = r.keys[:0], r.values[:0]
 	if c.end {
 		return nil
 	}
-	defer c.tx.engine.guard(debug.SetPanicOnFault(true), &err)
-	count, total := 0, 0
-	for count < min(n, maxRunKeys) && total < maxRunBytes {
+	defer c.view.engine.guard(debug.SetPanicOnFault(true), &err)
+	var block []byte
+	total := 0
+	for len(r.keys) < n && total < maxRunBytes {
 		k, v := c.step()
-		if k == nil || k[0] == reservedByte || c.bounds.past(viewString(k)) {
+		if k == nil || k[0] == reservedByte {
 			c.end = true
 			break
 		}
-		c.keys[count], c.values[count] = k, v
-		count++
-		total += len(k) + len(v)
+		size := len(k) + len(v)
+		if size > cap(block)-len(block) {
+			left := (n - len(r.keys)) * (c.pairBytes + c.pairBytes/32 + 1)
+			block = make([]byte, 0, max(size, min(left, maxRunBytes)))
+		}
+		at := len(block)
+		block = append(append(block, k...), v...)
+		mid := at + len(k)
+		r.keys = append(r.keys, viewString(block[at:mid]))
+		r.values = append(r.values, block[mid:len(block):len(block)])
+		total += size
 	}
-	c.copyRun(r, count, total)
+	if len(r.keys) > 0 {
+		c.pairBytes = total / len(r.keys)
+	}
+	c.trim(r)
 	return nil
 }
 
-// copyRun copies what was read into one block of its own.
-func (c *boltCursor) copyRun(r *run, count, total int) {
-	block := make([]byte, 0, total)
-	for i := range count {
-		at := len(block)
-		block = append(append(block, c.keys[i]...), c.values[i]...)
-		mid := at + len(c.keys[i])
-		r.keys = append(r.keys, viewString(block[at:mid]))
-		r.values = append(r.values, block[mid:len(block):len(block)])
-		c.keys[i], c.values[i] = nil, nil
+// trim drops what lies past the end of the range.
+func (c *boltCursor) trim(r *run) {
+	n := len(r.keys)
+	if n == 0 || !c.bounds.past(r.keys[n-1]) {
+		return
 	}
+	c.end = true
+	n = sort.Search(n, func(i int) bool { return c.bounds.past(r.keys[i]) })
+	r.keys, r.values = r.keys[:n], r.values[:n]
 }
 
 func (c *boltCursor) step() (key, value []byte) {

@@ -1,6 +1,7 @@
 package catalog
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -76,6 +77,7 @@ type Catalog struct {
 	opts      Options
 	drops     atomic.Uint64 // how many frozen overlays were dropped; written under mu
 	snapshots atomic.Int64
+	damaged   atomic.Bool // a read met damage
 	flusher   flusher
 
 	// mu guards what follows. No I/O and no call of the engine happens under it.
@@ -148,9 +150,40 @@ func (c *Catalog) AppliedLSN() (durable, visible uint64) {
 	return c.durableLSN, c.active.lsn
 }
 
-// Check reads all of the engine and reports the first damage as ErrCorrupt. It holds a view of the engine open all the while: for
-// verification at rest.
-func (c *Catalog) Check() error { return c.readError(c.engine.check()) }
+// checkStep is how many keys Check reads in one snapshot.
+const checkStep = 10_000
+
+// Check reads all keys and values and returns ErrCorrupt if that can't be done or they are out of order. Commits made
+// meanwhile may be seen or not.
+func (c *Catalog) Check(ctx context.Context) error {
+	from := []byte{}
+	for {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		last, err := c.checkFrom(from)
+		if err != nil || last == nil {
+			return c.readError(err)
+		}
+		from = After(last)
+	}
+}
+
+// checkFrom checks some keys and returns the last one, nil at the end.
+func (c *Catalog) checkFrom(from []byte) (last []byte, err error) {
+	it := c.Iter(from, nil)
+	defer it.Close()
+	for range checkStep {
+		if !it.Next() {
+			return nil, it.Err()
+		}
+		if last != nil && bytes.Compare(last, it.Key()) >= 0 {
+			return nil, fmt.Errorf("keys out of order: %w", ErrCorrupt)
+		}
+		last = it.Key()
+	}
+	return last, nil
+}
 
 // Close writes what is left to the engine and closes it, after the last snapshot was closed. If it returns an error of the write, the
 // log has to be replayed from the durable LSN, as always. It may be called twice.
@@ -227,9 +260,9 @@ func (c *Catalog) Stats() Stats {
 	return s
 }
 
-// readError reports damage to the owner once per incident and passes err on.
+// readError reports the first damage that a read meets to the owner, and passes err on.
 func (c *Catalog) readError(err error) error {
-	if errors.Is(err, ErrCorrupt) {
+	if errors.Is(err, ErrCorrupt) && !c.damaged.Swap(true) {
 		c.opts.OnError(err)
 	}
 	return err

@@ -195,7 +195,7 @@ func TestReopenShowsLastFlush(t *testing.T) {
 		if _, visible := c.AppliedLSN(); visible != 20 {
 			t.Fatalf("applied LSN after close: %d", visible)
 		}
-		if err := c.Check(); err != nil {
+		if err := c.Check(context.Background()); err != nil {
 			t.Fatal(err)
 		}
 	})
@@ -341,7 +341,7 @@ func TestModel(t *testing.T) {
 		for range steps {
 			h.step()
 		}
-		if err := h.c.Check(); err != nil {
+		if err := h.c.Check(context.Background()); err != nil {
 			t.Fatal(err)
 		}
 	})

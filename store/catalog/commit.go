@@ -35,7 +35,7 @@ func (c *Catalog) Commit(b *Batch, lsn uint64) error {
 			return err
 		}
 		changed := c.changed
-		c.flush.wanted = max(c.flush.wanted, c.active.seq)
+		c.flush.pressed = true
 		if deadline == nil {
 			c.flush.commitWaits++
 		}
@@ -117,7 +117,7 @@ func (c *Catalog) WaitRoom(ctx context.Context) error {
 		}
 		changed := c.changed
 		if !room {
-			c.flush.wanted = max(c.flush.wanted, c.active.seq)
+			c.flush.pressed = true
 		}
 		c.mu.Unlock()
 		if room {

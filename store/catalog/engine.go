@@ -13,13 +13,11 @@ type engine interface {
 	lsn() uint64
 	// stats fills in what it knows.
 	stats(s *Stats)
-	// check reads everything and reports the first damage.
-	check() error
 	// close waits for open views.
 	close() error
 }
 
-// engineTx is one view. It is for one goroutine at a time.
+// engineTx is one view. Its cursors are for one goroutine each.
 type engineTx interface {
 	get(key []byte) (value []byte, ok bool, err error)
 	cursor(b bounds) engineCursor
@@ -39,12 +37,6 @@ type engineCursor interface {
 type run struct {
 	keys   []string
 	values [][]byte
-}
-
-func (r *run) reset() {
-	clear(r.keys)
-	clear(r.values)
-	r.keys, r.values = r.keys[:0], r.values[:0]
 }
 
 // reservedByte begins the keys that only engines may use.

@@ -34,8 +34,10 @@ func (f *flusher) stop() {
 
 // flushState is guarded by Catalog.mu.
 type flushState struct {
-	// wanted is the commit that somebody waits for; 0 if nobody does.
+	// wanted is the commit that a call of Flush waits for; 0 if none does. It overrides the pause after a failure.
 	wanted uint64
+	// pressed means that somebody waits for room. It does not override the pause.
+	pressed bool
 	// retryAt is when to try again after a failure, pause how long the next wait will be.
 	retryAt time.Time
 	pause   time.Duration
@@ -84,7 +86,7 @@ func (c *Catalog) flushDue() (wait time.Duration, armed bool) {
 		return 0, false
 	case c.flush.err != nil:
 		return time.Until(c.flush.retryAt), true
-	case c.frozen != nil || c.active.bytes >= c.opts.FreezeBytes:
+	case c.frozen != nil || c.flush.pressed || c.active.bytes >= c.opts.FreezeBytes:
 		return 0, true
 	}
 	return c.opts.FreezeAge - time.Since(c.active.since), true
@@ -125,8 +127,8 @@ func (c *Catalog) flushOnce() error {
 	f := &c.flush
 	f.attempts++
 	f.err = err
-	// Whoever waits for a later commit asks again.
-	f.wanted = 0
+	// Whoever still waits asks again.
+	f.wanted, f.pressed = 0, false
 	if err != nil {
 		f.failures++
 		f.final = errors.Is(err, ErrBroken) || errors.Is(err, ErrCorrupt)

@@ -60,6 +60,8 @@ type Iterator struct {
 	// started and done tell that a first position was taken and that the end was reached.
 	started, done bool
 	err           error
+	// report is told of err and returns it.
+	report func(error) error
 	// owned is closed with the iterator, if any.
 	owned *Snapshot
 }
@@ -68,7 +70,7 @@ func newIterator(b bounds, s *Snapshot, above []*table) *Iterator {
 	if len(b.lo) == 0 || b.lo[0] == reservedByte {
 		b.lo = []byte{reservedByte + 1}
 	}
-	it := &Iterator{bounds: b, current: -1}
+	it := &Iterator{bounds: b, current: -1, report: s.catalog.readError}
 	if s.err != nil {
 		it.err, it.done = s.err, true
 		return it
@@ -211,7 +213,7 @@ func (it *Iterator) step(i int) bool {
 }
 
 func (it *Iterator) fail(err error) bool {
-	it.err, it.done, it.current = err, true, -1
+	it.err, it.done, it.current = it.report(err), true, -1
 	return false
 }
 

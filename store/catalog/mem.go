@@ -115,7 +115,6 @@ func (e *memEngine) write(changes *table, lsn uint64) error {
 }
 
 func (e *memEngine) stats(*Stats) {}
-func (e *memEngine) check() error { return nil }
 func (e *memEngine) close() error { return nil }
 
 type memTx struct{ table *table }
@@ -137,7 +136,7 @@ type memCursor struct{ source source }
 func (c *memCursor) seek(pos string, unbounded bool) { c.source.seekTable(pos, unbounded) }
 
 func (c *memCursor) load(r *run, n int) error {
-	r.reset()
+	r.keys, r.values = r.keys[:0], r.values[:0]
 	for ; n > 0 && c.source.ok; n-- {
 		r.keys = append(r.keys, c.source.key)
 		r.values = append(r.values, c.source.value)
