@@ -134,6 +134,9 @@ func (s *scanner) bounded(e *element, limit int64) error {
 
 // cut turns the end of the object inside something into a rejection.
 func (s *scanner) cut(err error, tag uint32) error {
+	if err == nil {
+		return nil
+	}
 	if errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) {
 		var src *sourceError
 		if !errors.As(err, &src) {
