@@ -1,0 +1,319 @@
+package bench
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"math"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	miniosigner "github.com/minio/minio-go/v7/pkg/signer"
+)
+
+func testClient(t *testing.T, url string) *client {
+	t.Helper()
+	c, err := newClient(url, 5*time.Second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.close)
+	return c
+}
+
+func TestClientReadsEveryFraming(t *testing.T) {
+	big := bytes.Repeat([]byte("0123456789abcdef"), 100_000)
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		switch r.URL.Path {
+		case "/base/length":
+			w.Header().Set("Content-Length", fmt.Sprint(len(big)))
+			_, _ = w.Write(big)
+		case "/base/chunked":
+			for part := range slices.Chunk(big, 10_000) {
+				_, _ = w.Write(part)
+				w.(http.Flusher).Flush()
+			}
+		case "/base/close":
+			w.Header().Set("Connection", "close")
+			_, _ = w.Write(big)
+		case "/base/empty":
+			w.WriteHeader(http.StatusNoContent)
+		case "/base/echo":
+			w.Header().Set("ETag", `"x"`)
+			_, _ = w.Write(body)
+		}
+	}))
+	defer srv.Close()
+	c := testClient(t, srv.URL+"/base/")
+	for range 2 { // the second round shows that each answer was read to its end
+		for _, path := range []string{"/length", "/chunked", "/close"} {
+			for _, sum := range []bool{false, true} {
+				resp, err := c.do(t.Context(), &request{method: "GET", path: path, sum: sum})
+				if err != nil {
+					t.Fatalf("%s: %v", path, err)
+				}
+				if resp.size != int64(len(big)) || resp.crc != crc32.Checksum(big, castagnoli) {
+					t.Errorf("%s sum=%v: %d bytes or their checksum are wrong", path, sum, resp.size)
+				}
+				if !sum && !bytes.Equal(resp.body, big) {
+					t.Errorf("%s: body differs", path)
+				}
+			}
+		}
+		resp, err := c.do(t.Context(), &request{method: "GET", path: "/empty"})
+		if err != nil || resp.status != 204 || resp.size != 0 {
+			t.Fatalf("empty: %+v, %v", resp, err)
+		}
+		parts := [][]byte{[]byte("ab"), nil, []byte("cd")}
+		resp, err = c.do(t.Context(), &request{method: "PUT", path: "/echo", body: parts})
+		if err != nil || string(resp.body) != "abcd" || resp.etag != `"x"` {
+			t.Fatalf("echo: %+v, %v", resp, err)
+		}
+	}
+}
+
+// TestClientAgainstRawServers uses servers that no HTTP library would make.
+func TestClientAgainstRawServers(t *testing.T) {
+	cases := []struct {
+		name, answer string
+		want         error
+	}{
+		{"short body", "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n12345", io.ErrUnexpectedEOF},
+		{"not HTTP", "SSH-2.0-OpenSSH_9.2 and more\r\n", errProtocol},
+		{"to the end", "HTTP/1.0 200 OK\r\n\r\n12345", nil},
+		{"after 100", "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n12345", nil},
+	}
+	for _, tc := range cases {
+		t.Run(tc.name, func(t *testing.T) {
+			l, err := net.Listen("tcp", "127.0.0.1:0")
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer l.Close()
+			go func() {
+				conn, err := l.Accept()
+				if err != nil {
+					return
+				}
+				_, _ = http.ReadRequest(bufio.NewReader(conn))
+				_, _ = io.WriteString(conn, tc.answer)
+				_ = conn.Close()
+			}()
+			resp, err := testClient(t, "http://"+l.Addr().String()).do(t.Context(), &request{method: "GET", path: "/"})
+			if !errors.Is(err, tc.want) {
+				t.Fatalf("got %v, want %v", err, tc.want)
+			}
+			if err == nil && string(resp.body) != "12345" {
+				t.Errorf("body %q", resp.body)
+			}
+		})
+	}
+}
+
+func TestClientDialsAgainWhenServerClosedIdleConnection(t *testing.T) {
+	var served int
+	srv := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { served++ }))
+	defer srv.Close()
+	c := testClient(t, srv.URL)
+	for range 3 {
+		if _, err := c.do(t.Context(), &request{method: "GET", path: "/"}); err != nil {
+			t.Fatal(err)
+		}
+		srv.CloseClientConnections()
+	}
+	if served != 3 {
+		t.Errorf("served %d requests, want 3", served)
+	}
+}
+
+func TestClientStopsWithContext(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close() // accepts by the kernel, never answers
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if _, err := testClient(t, "http://"+l.Addr().String()).do(ctx, &request{method: "GET", path: "/"}); err == nil {
+		t.Fatal("an answer from a silent server")
+	}
+}
+
+func TestSignatureAgreesWithMinioGo(t *testing.T) {
+	for _, target := range []string{
+		"/bucket/key", "/bucket/a%20b/%E2%82%AC", "/bucket?list-type=2&max-keys=3&prefix=a%2Fb", "/bucket/k?uploads",
+	} {
+		req := httptest.NewRequest("PUT", "http://127.0.0.1:9000"+target, nil)
+		req.Header.Set("X-Amz-Content-Sha256", unsignedPayload)
+		want := miniosigner.SignV4(*req, "id", "secret", "", "eu-central-1")
+		at, err := time.Parse("20060102T150405Z", want.Header.Get("X-Amz-Date"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		path, query, _ := strings.Cut(target, "?")
+		s := &signer{id: "id", secret: "secret", region: "eu-central-1"}
+		got := string(s.appendHeaders(nil, signed{"PUT", path, query, "127.0.0.1:9000"}, at))
+		if line := "Authorization: " + want.Header.Get("Authorization") + "\r\n"; !strings.Contains(got, line) {
+			t.Errorf("%s:\ngot  %s\nwant %s", target, got, line)
+		}
+	}
+}
+
+func TestHistogramQuantiles(t *testing.T) {
+	r := &rng{1}
+	var whole, a, b histogram
+	var all []time.Duration
+	for i := range 20_000 {
+		d := time.Duration(math.Exp(float64(r.n(20_000))/1000) * 100)
+		all = append(all, d)
+		whole.add(d)
+		if i%3 == 0 {
+			a.add(d)
+		} else {
+			b.add(d)
+		}
+	}
+	a.merge(&b)
+	slices.Sort(all)
+	for _, q := range []float64{0, .001, .5, .9, .99, .999, 1} {
+		want := all[max(int(math.Ceil(q*float64(len(all))))-1, 0)]
+		got := whole.quantile(q)
+		if got < want || float64(got) > float64(want)*1.01+1 {
+			t.Errorf("quantile %g: got %v, want %v to 1%% more", q, got, want)
+		}
+		if merged := a.quantile(q); merged != got {
+			t.Errorf("quantile %g: %v after merging, %v without", q, merged, got)
+		}
+	}
+	if whole.quantile(1) != all[len(all)-1] || whole.max != a.max {
+		t.Error("the maximum is not exact")
+	}
+	var n int64
+	for _, bucket := range whole.distribution() {
+		n += bucket.Count
+	}
+	if n != whole.n {
+		t.Errorf("distribution holds %d of %d", n, whole.n)
+	}
+}
+
+func TestBucketsAreContiguous(t *testing.T) {
+	for i := range 4000 {
+		top := bucketTop(i)
+		if bucketOf(top) != i || bucketOf(top+1) != i+1 {
+			t.Fatalf("bucket %d: its top %d is in %d, the next in %d", i, top, bucketOf(top), bucketOf(top+1))
+		}
+	}
+}
+
+// TestOpenLoopCountsStalls: one stall of 200 ms must show in the latency of the operations it delayed.
+func TestOpenLoopCountsStalls(t *testing.T) {
+	stall := func(_ context.Context, _ *worker, n int64) (moved, error) {
+		if n == 10 {
+			time.Sleep(200 * time.Millisecond)
+		}
+		return moved{1, 1}, nil
+	}
+	res, err := drive(t.Context(), load{workers: 1, rate: 500, count: 150}, []*worker{{}}, stall)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if res.LatencyMS.P50 < 20 {
+		t.Errorf("p50 %.1f ms: two thirds of the operations were due during the stall", res.LatencyMS.P50)
+	}
+	if res.Seconds < .28 {
+		t.Errorf("150 operations at 500/s took %.2f s", res.Seconds)
+	}
+}
+
+func TestDriveStops(t *testing.T) {
+	fail := func(context.Context, *worker, int64) (moved, error) { return moved{}, errors.New("no") }
+	res, err := drive(t.Context(), load{workers: 2}, []*worker{{}, {}}, fail)
+	if err != nil || res.Errors != 2*maxStreak || len(res.ErrorTexts) != 1 {
+		t.Errorf("a server that only fails: %+v, %v", res, err)
+	}
+	count := func(_ context.Context, _ *worker, n int64) (moved, error) {
+		if n >= 7 {
+			return moved{}, errDone
+		}
+		return moved{2, 3}, nil
+	}
+	res, err = drive(t.Context(), load{workers: 3}, []*worker{{}, {}, {}}, count)
+	if err != nil || res.Operations != 7 || res.Objects != 14 || res.Bytes != 21 {
+		t.Errorf("seven operations: %+v, %v", res, err)
+	}
+}
+
+func TestUsageOfThisProcess(t *testing.T) {
+	stop := watch(t.Context(), os.Getpid())
+	for start := time.Now(); time.Since(start) < 50*time.Millisecond; {
+		_ = hash(1)
+	}
+	u, err := stop()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if u.CPUSeconds < .02 || u.CPUSeconds > 10 || u.RssAnonBytes < 1<<20 || u.RSSBytes < u.RssAnonBytes {
+		t.Errorf("implausible: %+v", u)
+	}
+	if _, err := usageOf([]int{1 << 30}); err == nil {
+		t.Error("usage of a process that does not exist")
+	}
+}
+
+func TestEachPart(t *testing.T) {
+	const ct = `multipart/related; type="application/dicom"; boundary="b"`
+	cases := []struct {
+		name, contentType, body string
+		want                    []string // nil: an error
+	}{
+		{"one", ct, "--b\r\nContent-Type: x\r\n\r\nabc\r\n--b--\r\n", []string{"abc"}},
+		{"two, preamble, no header", ct, "junk\r\n--b\r\n\r\n\r\na\r\n--b\r\nX: y\r\n\r\n\r\n--b--", []string{"\r\na", ""}},
+		{"boundary in the data is skipped by length", ct, "--b\r\nContent-Length: 9\r\n\r\n12\r\n--b--\r\n--b--", []string{"12\r\n--b--"}},
+		{"wrong length", ct, "--b\r\ncontent-length: 1\r\n\r\nabc\r\n--b--", []string{"abc"}},
+		{"no parts at all", "application/dicom", "abc", []string{"abc"}},
+		{"cut", ct, "--b\r\nContent-Type: x\r\n\r\nabc", nil},
+		{"no header end", ct, "--b\r\nContent-Type: x", nil},
+		{"no boundary", ct, "abc", nil},
+	}
+	for _, tc := range cases {
+		var got []string
+		err := eachPart(tc.contentType, []byte(tc.body), func(data []byte) error {
+			got = append(got, string(data))
+			return nil
+		})
+		if tc.want == nil && err == nil {
+			t.Errorf("%s: no error", tc.name)
+		}
+		if tc.want != nil && (err != nil || !slices.Equal(got, tc.want)) {
+			t.Errorf("%s: got %q, %v", tc.name, got, err)
+		}
+	}
+}
+
+func FuzzEachPart(f *testing.F) {
+	f.Add("b", []byte("--b\r\nContent-Length: 3\r\n\r\nabc\r\n--b--\r\n"))
+	f.Add("b", []byte("--b\r\n\r\n\r\n--b\r\n\r\n\r\n--b--"))
+	f.Add("", []byte("--\r\n\r\n--\r\n----"))
+	f.Fuzz(func(t *testing.T, boundary string, body []byte) {
+		total := 0
+		_ = eachPart("multipart/related; boundary=\""+boundary+"\"", body, func(data []byte) error {
+			total += len(data)
+			return nil
+		})
+		if total > len(body) {
+			t.Errorf("parts of %d bytes from %d", total, len(body))
+		}
+	})
+}
