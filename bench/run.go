@@ -29,6 +29,9 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 	report := NewReport(o.Seed, o.Target)
 	s := NewSession(o.Target, NewGenerator(o.Seed), o.Progress)
 	for _, step := range o.Steps {
+		if s.Stored() > 0 && step.Workload != "stow" {
+			step.Studies = 0
+		}
 		res, err := s.Run(ctx, step)
 		if err != nil {
 			return report, err
@@ -118,7 +121,7 @@ func parse(args []string, stderr io.Writer) (Options, outputs, error) {
 	fs.Float64Var(&s.Rate, "rate", 0, "operations per second, latency from the intended start; 0: as fast as answers come")
 	fs.DurationVar(&s.Duration, "duration", 5*time.Second, "length of each measurement (stow: until all is stored)")
 	fs.Int64Var(&s.Count, "count", 0, "operations in each measurement, if that is sooner")
-	fs.IntVar(&s.Studies, "studies", 16, "studies to store, and to read from (about 30 instances each)")
+	fs.IntVar(&s.Studies, "studies", 16, "studies that stow stores, or that reading workloads read from if stow has not run (about 30 instances each)")
 	fs.IntVar(&s.Objects, "objects", 512, "S3 objects to read from")
 	fs.IntVar(&s.Keys, "keys", 5000, "S3 keys to list in")
 	fs.StringVar(&s.Query, "query", "", "QIDO queries, separated by commas: patient, accession, date, wildcard, name")

@@ -18,7 +18,8 @@ type Target struct {
 	Secret   string `json:"-" yaml:"secret"`
 	Region   string `json:"-" yaml:"region"` // us-east-1 if empty
 	Bucket   string `json:"-" yaml:"bucket"` // made if it does not exist; "bench" if empty
-	PID      int    `json:"-" yaml:"pid"`    // process whose use of CPU, memory and disk is reported; 0: none
+	Version  string `json:"version,omitempty" yaml:"version"`
+	PID      int    `json:"-" yaml:"pid"` // process whose use of CPU, memory and disk is reported; 0: none
 }
 
 // A Step is one measurement of one workload.
@@ -32,7 +33,7 @@ type Step struct {
 	Objects     int           `yaml:"objects"`     // S3 objects to read from
 	Keys        int           `yaml:"keys"`        // S3 keys to list in
 	PerRequest  int           `yaml:"per_request"` // instances in a STOW request
-	Studies     int           `yaml:"studies"`     // to store (stow), or to read from
+	Studies     int           `yaml:"studies"`     // to store (stow), or to read from; 0 reads from all
 	Query       string        `yaml:"query"`       // which QIDO query; empty: all in turn
 	DropCache   bool          `yaml:"drop_cache"`  // empty the page cache first; needs root
 }
@@ -139,6 +140,9 @@ func (s *Session) Run(ctx context.Context, step Step) (*Result, error) {
 	wl, ok := workloadNamed(step.Workload)
 	if !ok {
 		return nil, fmt.Errorf("no workload %q; there are %v", step.Workload, Workloads())
+	}
+	if step.Studies <= 0 && step.Workload != "stow" {
+		step.Studies = s.stored // all that is there; the default if nothing is
 	}
 	step = step.withDefaults()
 	op, err := wl.prepare(ctx, s, &step)
@@ -272,3 +276,9 @@ func (s *Session) verifyText(url string, resp *response, check func(body []byte)
 	s.checked[url][resp.crc] = true
 	return nil
 }
+
+// AssumeStored tells the session that the first n studies of its generator are at the target already.
+func (s *Session) AssumeStored(n int) { s.stored = max(s.stored, n) }
+
+// Stored returns how many of the generator's studies are at the target.
+func (s *Session) Stored() int { return s.stored }

@@ -1,0 +1,117 @@
+// Command compare runs a scenario: it starts servers, measures them in alternation and prints how they relate.
+//
+// Exit codes: 0 all goals are met, 1 something could not be measured or the run failed, 2 a goal is not met.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"regexp"
+	"syscall"
+	"time"
+
+	"gantry/bench"
+	"gantry/bench/scenario"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	stop()
+	switch {
+	case errors.Is(err, errNotMet):
+		os.Exit(2)
+	case errors.Is(err, flag.ErrHelp):
+	case err != nil:
+		_, _ = fmt.Fprintln(os.Stderr, "compare:", err)
+		os.Exit(1)
+	}
+}
+
+var (
+	errNotMet      = errors.New("a goal is not met")
+	errNotMeasured = errors.New("not everything was measured; see the notes")
+)
+
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err error) {
+	if len(args) > 0 && args[0] == scenario.MemoryCommand {
+		return scenario.ServeMemory(args[1:])
+	}
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		return err
+	}
+	cache = filepath.Join(cache, "gantry-bench")
+	fs := flag.NewFlagSet("compare", flag.ContinueOnError)
+	fs.SetOutput(stderr)
+	o := scenario.Options{Progress: stderr, Cache: cache}
+	name := fs.String("scenario", "quick", "scenario `file`, or a shipped one: quick, full")
+	only := fs.String("only", "", "run only steps whose name matches this `expression`")
+	dir := fs.String("dir", cache, "directory on the disk to measure; data go into a new one below it")
+	jsonPath := fs.String("json", "", "write everything measured to this `file`")
+	htmlPath := fs.String("html", "", "write a page with plots to this `file`")
+	fs.StringVar(&o.Gantry, "gantry", "", "`path` of gantry's binary, where the scenario starts it")
+	fs.Uint64Var(&o.Seed, "seed", 0, "seed of the data; 0 takes a new one")
+	fs.IntVar(&o.Rounds, "rounds", 0, "rounds of each comparison; 0: as the scenario says")
+	if err := fs.Parse(args); err != nil {
+		return err
+	}
+	if o.Seed == 0 {
+		o.Seed = uint64(time.Now().UnixNano())
+	}
+	if o.Only, err = regexp.Compile(*only); err != nil {
+		return err
+	}
+	s, err := scenario.Open(*name)
+	if err != nil {
+		return err
+	}
+	if o.Dir, err = scratch(*dir); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(o.Dir)) }()
+	report, rows, err := scenario.Run(ctx, s, o)
+	if err != nil {
+		return err
+	}
+	return finish(report, rows, stdout, *jsonPath, *htmlPath)
+}
+
+func scratch(parent string) (string, error) {
+	if err := os.MkdirAll(parent, 0o755); err != nil {
+		return "", err
+	}
+	return os.MkdirTemp(parent, "run-*")
+}
+
+func finish(report *bench.Report, rows []scenario.Row, stdout io.Writer, jsonPath, htmlPath string) error {
+	for _, t := range report.Targets {
+		_, _ = fmt.Fprintf(stdout, "%s %s\n", t.Name, t.Version) // checked at the next write
+	}
+	if err := report.WriteTable(stdout); err != nil {
+		return err
+	}
+	_, _ = fmt.Fprintln(stdout)
+	if err := scenario.WriteRows(stdout, rows); err != nil {
+		return err
+	}
+	if err := report.WriteFiles(jsonPath, htmlPath); err != nil {
+		return err
+	}
+	outcome := error(nil)
+	for _, r := range rows {
+		if r.Note != "" {
+			return errNotMeasured
+		}
+		if !r.Met {
+			outcome = errNotMet
+		}
+	}
+	return outcome
+}

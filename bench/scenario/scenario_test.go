@@ -1,0 +1,145 @@
+package scenario_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"strings"
+	"testing"
+
+	"gantry/bench"
+	"gantry/bench/scenario"
+)
+
+func TestShippedScenariosAreValid(t *testing.T) {
+	for _, name := range []string{"quick", "full"} {
+		s, err := scenario.Open(name)
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		if len(s.Steps) == 0 || s.Title != name {
+			t.Errorf("%s: %d steps, title %q", name, len(s.Steps), s.Title)
+		}
+	}
+	if _, err := scenario.Open("no-such"); err == nil {
+		t.Error("a scenario that does not exist was opened")
+	}
+}
+
+func TestReadRefusesMistakes(t *testing.T) {
+	for name, text := range map[string]string{
+		"unknown key":      "titel: x",
+		"unknown starter":  "servers: {a: {start: b}}",
+		"unknown workload": "servers: {a: {}}\nsteps: [{name: n, workload: w, of: a}]",
+		"unknown server":   "servers: {a: {}}\nsteps: [{name: n, workload: qido, of: b}]",
+		"unknown metric":   "servers: {a: {}}\nsteps: [{name: n, workload: qido, of: a, goals: [{metric: m, at_least: 1, limit: true}]}]",
+		"goal unbounded":   "servers: {a: {}}\nsteps: [{name: n, workload: qido, of: a, goals: [{metric: p99_ms, limit: true}]}]",
+		"ratio to nothing": "servers: {a: {}}\nsteps: [{name: n, workload: qido, of: a, goals: [{metric: p99_ms, at_most: 1}]}]",
+	} {
+		if _, err := scenario.Read(strings.NewReader(text)); err == nil {
+			t.Errorf("%s: accepted", name)
+		}
+	}
+}
+
+// canned is a runner that answers with the next of given rates.
+type canned struct {
+	rates []float64
+	errs  int64
+	calls *[]string
+	name  string
+}
+
+func (c *canned) Run(context.Context, bench.Step) (*bench.Result, error) {
+	*c.calls = append(*c.calls, c.name)
+	r := c.rates[0]
+	if len(c.rates) > 1 {
+		c.rates = c.rates[1:]
+	}
+	return &bench.Result{Target: c.name, Operations: 1, OpsPerSecond: r, Errors: c.errs,
+		Server: &bench.ServerUsage{CPUPerOp: 1e6 / r}}, nil
+}
+
+const twoServers = `
+rounds: 3
+servers: {a: {}, b: {}}
+steps:
+  - {name: n, workload: qido, of: a, against: b, goals: [
+      {metric: ops_per_s, at_least: 4}, {metric: server_cpu_us_per_op, at_most: 0.2}, {metric: ops_per_s, at_least: 500, limit: true}]}
+`
+
+func compare(t *testing.T, rt scenario.Runtime) []scenario.Row {
+	t.Helper()
+	s, err := scenario.Read(strings.NewReader(twoServers))
+	if err != nil {
+		t.Fatal(err)
+	}
+	rt.Progress = io.Discard
+	rows, _, err := scenario.Compare(t.Context(), s, rt)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return rows
+}
+
+func TestRatiosOfRounds(t *testing.T) {
+	var calls []string
+	rows := compare(t, scenario.Runtime{Runners: map[string]bench.Runner{
+		"a": &canned{rates: []float64{400, 440, 420}, name: "a", calls: &calls},
+		"b": &canned{rates: []float64{100, 110, 100}, name: "b", calls: &calls},
+	}})
+	if got := strings.Join(calls, ""); got != "abbaab" {
+		t.Errorf("order %s, want the turns alternating", got)
+	}
+	if len(rows) != 3 {
+		t.Fatalf("%d rows", len(rows))
+	}
+	r := rows[0]
+	if r.Ratio != 4 || r.Low != 4 || r.High != 4.2 || r.OfMedian != 420 || r.ToMedian != 100 || !r.Met || r.Rounds != 3 {
+		t.Errorf("throughput: %+v", r)
+	}
+	if rows[1].Met || rows[1].Ratio < .23 || rows[1].Ratio > .26 {
+		t.Errorf("CPU: %+v", rows[1])
+	}
+	if rows[2].Met {
+		t.Errorf("limit: %+v", rows[2])
+	}
+	var table strings.Builder
+	if err := scenario.WriteRows(&table, rows); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"≥ 4 ×", "≤ 0.2 ×", "≥ 500", "4.00-4.20", "yes", "no"} {
+		if !strings.Contains(table.String(), want) {
+			t.Errorf("table lacks %q:\n%s", want, table.String())
+		}
+	}
+}
+
+func TestWideSpreadIsRepeated(t *testing.T) {
+	var calls []string
+	rows := compare(t, scenario.Runtime{Runners: map[string]bench.Runner{
+		"a": &canned{rates: []float64{400, 800, 400}, name: "a", calls: &calls},
+		"b": &canned{rates: []float64{100}, name: "b", calls: &calls},
+	}})
+	if rows[0].Rounds != 6 {
+		t.Errorf("%d rounds, want 6", rows[0].Rounds)
+	}
+}
+
+func TestMissingAndFailingServersAreNoted(t *testing.T) {
+	var calls []string
+	ok := &canned{rates: []float64{100}, name: "b", calls: &calls}
+	rows := compare(t, scenario.Runtime{
+		Runners: map[string]bench.Runner{"b": ok}, Missing: map[string]error{"a": errors.New("gone")},
+	})
+	if rows[0].Met || !strings.Contains(rows[0].Note, "gone") || rows[0].ToMedian != 100 {
+		t.Errorf("missing: %+v", rows[0])
+	}
+	rows = compare(t, scenario.Runtime{Runners: map[string]bench.Runner{
+		"a": &canned{rates: []float64{100}, name: "a", calls: &calls, errs: 3}, "b": ok,
+	}})
+	if len(rows) != 1 || rows[0].Met || !strings.Contains(rows[0].Note, "failed") {
+		t.Errorf("failing: %+v", rows)
+	}
+}

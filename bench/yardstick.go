@@ -1,0 +1,171 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"sync"
+
+	"golang.org/x/sys/unix"
+)
+
+// A Runner measures steps: a Session, or one of the yardsticks, which show what the machine can do at most.
+type Runner interface {
+	Run(ctx context.Context, step Step) (*Result, error)
+}
+
+// RawAppend is the yardstick of writes: it appends objects of Step.Size to one file, Step.Concurrency of them in one
+// write, each write followed by an fdatasync. That is the least that a durable store with group commit can do.
+type RawAppend struct{ Dir string }
+
+// RawRead is the yardstick of reads: it reads ranges of Step.Size from one file, Step.Concurrency at a time, from the
+// page cache if they are there.
+type RawRead struct{ Dir string }
+
+// maxRawFile keeps a yardstick from filling the disk; after that much the file starts anew.
+const maxRawFile = 2 << 30
+
+// Run measures appends. One operation is one object; its latency is that of its write.
+func (y RawAppend) Run(ctx context.Context, step Step) (res *Result, err error) {
+	step = step.withDefaults()
+	f, err := os.CreateTemp(y.Dir, "raw-append-*")
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, f.Close(), os.Remove(f.Name())) }()
+	noise := make([]byte, 8<<20)
+	(&rng{1}).fill(noise)
+	batch := make([][]byte, step.Concurrency)
+	var at int64
+	op := func(_ context.Context, _ *worker, n int64) (moved, error) {
+		for i := range batch {
+			from := int64(hash(uint64(n), uint64(i)) % uint64(max(int64(len(noise))-step.Size, 1)))
+			batch[i] = noise[from:min(from+step.Size, int64(len(noise)))]
+		}
+		if at > maxRawFile {
+			if err := f.Truncate(0); err != nil {
+				return moved{}, err
+			}
+			at = 0
+		}
+		written, err := unix.Pwritev(int(f.Fd()), batch, at)
+		if err != nil {
+			return moved{}, fmt.Errorf("append: %w", err)
+		}
+		at += int64(written)
+		if err := unix.Fdatasync(int(f.Fd())); err != nil {
+			return moved{}, fmt.Errorf("fdatasync: %w", err)
+		}
+		return moved{int64(len(batch)), int64(written)}, nil
+	}
+	res, err = drive(ctx, load{workers: 1, duration: step.Duration, count: step.Count}, []*worker{{}}, op)
+	if err != nil {
+		return nil, err
+	}
+	res.Operations, res.OpsPerSecond = res.Objects, res.ObjsPerSecond
+	return yardstick(res, "raw-append", step), nil
+}
+
+func yardstick(res *Result, name string, step Step) *Result {
+	res.Target, res.Workload, res.SizeBytes, res.Concurrency = name, step.Workload, step.Size, step.Concurrency
+	if res.Operations > 0 {
+		res.ClientPerOp = res.ClientCPU * 1e6 / float64(res.Operations)
+	}
+	return res
+}
+
+// Run measures range reads.
+func (y RawRead) Run(ctx context.Context, step Step) (res *Result, err error) {
+	step = step.withDefaults()
+	f, err := os.CreateTemp(y.Dir, "raw-read-*")
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, f.Close(), os.Remove(f.Name())) }()
+	part := make([]byte, step.Size)
+	for i := range step.Objects {
+		(&rng{uint64(i)}).fill(part)
+		if _, err := f.Write(part); err != nil {
+			return nil, err
+		}
+	}
+	workers := make([]*worker, step.Concurrency)
+	for i := range workers {
+		workers[i] = &worker{blobs: []*Blob{{arena: make([]byte, step.Size)}}}
+	}
+	if step.DropCache {
+		if err := dropPageCache(); err != nil {
+			return nil, err
+		}
+	}
+	op := func(_ context.Context, w *worker, n int64) (moved, error) {
+		i := int64(hash(2, uint64(n)) % uint64(step.Objects))
+		read, err := f.ReadAt(w.blobs[0].arena, i*step.Size)
+		return moved{1, int64(read)}, err
+	}
+	res, err = drive(ctx, load{workers: step.Concurrency, duration: step.Duration, count: step.Count}, workers, op)
+	if err != nil {
+		return nil, err
+	}
+	return yardstick(res, "raw-read", step), nil
+}
+
+// A Memory holds answers that an HTTP server can give without doing anything for them: what PUT brought, and studies
+// rendered as WADO-RS gives them. A server around it shows what HTTP over loopback costs at the least.
+type Memory struct {
+	mu     sync.RWMutex // guards bodies
+	bodies map[string]Answer
+}
+
+// Answer is one prepared answer.
+type Answer struct {
+	ContentType string
+	Body        []byte
+}
+
+// NewMemory returns an empty one.
+func NewMemory() *Memory { return &Memory{bodies: make(map[string]Answer)} }
+
+// Put keeps a body under a path.
+func (m *Memory) Put(path, contentType string, body []byte) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.bodies[path] = Answer{contentType, body}
+}
+
+// Get returns what is kept under a path.
+func (m *Memory) Get(path string) (Answer, bool) {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	a, ok := m.bodies[path]
+	return a, ok
+}
+
+// PutStudies renders the first n studies of g under a prefix: each instance if instances, else each series.
+func (m *Memory) PutStudies(g *Generator, n int, prefix string, instances bool) {
+	const contentType = `multipart/related; type="application/dicom"; boundary=` + stowBoundary
+	var blob Blob
+	for _, st := range g.Studies(n) {
+		for _, se := range st.Series {
+			var body []byte
+			for _, in := range se.Instances {
+				g.Build(in, &blob)
+				part := stowNext
+				if len(body) == 0 {
+					part = stowOpen
+				}
+				part = strings.TrimSuffix(part, "\r\n") + "Content-Length: " + itoa(int(blob.Size)) + "\r\n\r\n"
+				body = append(append(body, part...), blob.Bytes()...)
+				if instances {
+					m.Put(prefix+instancePath(in), contentType, append(body, stowClose...))
+					body = nil
+				}
+			}
+			if !instances {
+				m.Put(prefix+seriesPath(se), contentType, append(body, stowClose...))
+			}
+		}
+	}
+}
