@@ -3,7 +3,7 @@ SHELL := /bin/bash
 TESTFLAGS ?=
 FUZZTIME  ?= 1m
 
-.PHONY: run build test test-long race fuzz lint bench check deps
+.PHONY: run build test test-long race fuzz lint bench microbench check deps
 
 run: build
 	bin/gantry serve
@@ -33,7 +33,14 @@ lint:
 	go vet ./...
 	go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0 run
 
-bench:
+# Starts gantry and its peers (Debian's orthanc and orthanc-dicomweb; MinIO, built once into the user's cache), measures
+# them in turns and prints how they relate. BENCHFLAGS='-scenario full' takes an hour and tells everything.
+BENCHFLAGS ?=
+bench: build
+	go build -trimpath -o bin/bench-compare ./bench/compare
+	bin/bench-compare -gantry $(CURDIR)/bin/gantry $(BENCHFLAGS)
+
+microbench:
 	go test -run '^$$' -bench . -benchmem ./...
 
 check:

@@ -16,6 +16,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	miniosigner "github.com/minio/minio-go/v7/pkg/signer"
@@ -217,24 +218,27 @@ func TestBucketsAreContiguous(t *testing.T) {
 	}
 }
 
-// TestOpenLoopCountsStalls: one stall of 200 ms must show in the latency of the operations it delayed.
+// TestOpenLoopCountsStalls: one stall of 200 ms, at 500 operations a second, must show in the latency of the hundred
+// operations that it delayed.
 func TestOpenLoopCountsStalls(t *testing.T) {
-	stall := func(_ context.Context, _ *worker, n int64) (moved, error) {
-		if n == 10 {
-			time.Sleep(200 * time.Millisecond)
+	synctest.Test(t, func(t *testing.T) {
+		stall := func(_ context.Context, _ *worker, n int64) (moved, error) {
+			if n == 10 {
+				<-time.After(200 * time.Millisecond)
+			}
+			return moved{1, 1}, nil
 		}
-		return moved{1, 1}, nil
-	}
-	res, err := drive(t.Context(), load{workers: 1, rate: 500, count: 150}, []*worker{{}}, stall)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if res.LatencyMS.P50 < 20 {
-		t.Errorf("p50 %.1f ms: two thirds of the operations were due during the stall", res.LatencyMS.P50)
-	}
-	if res.Seconds < .28 {
-		t.Errorf("150 operations at 500/s took %.2f s", res.Seconds)
-	}
+		res, err := drive(t.Context(), load{workers: 1, rate: 500, count: 150}, []*worker{{}}, stall)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if l := res.LatencyMS; l.Max != 200 || l.P50 < 50 || l.P50 > 52 {
+			t.Errorf("p50 %.1f ms and maximum %.1f ms, want 50 and 200", l.P50, l.Max)
+		}
+		if res.Seconds != .298 {
+			t.Errorf("150 operations at 500/s took %g s", res.Seconds)
+		}
+	})
 }
 
 func TestDriveStops(t *testing.T) {
