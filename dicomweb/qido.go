@@ -1,0 +1,321 @@
+package dicomweb
+
+import (
+	"context"
+	"errors"
+	"sort"
+	"strconv"
+
+	"gantry/store"
+)
+
+// maxResultBytes bounds the body of one query response; what is beyond is cut with a warning.
+const maxResultBytes = 64 << 20
+
+// search runs one query and collects its response.
+type search struct {
+	g      *Gateway
+	ctx    context.Context // of the request; a search lives no longer
+	bucket string
+	base   string // URL of the service
+	q      *query
+	by     [3][]key // keys by level
+
+	skip  int
+	count int
+	out   []byte
+	more  bool // there are results beyond those in out
+	merge []entry
+}
+
+// entry is one attribute of a result in the making; later levels override earlier ones.
+type entry struct {
+	tag   string
+	value []byte
+}
+
+func (g *Gateway) newSearch(ctx context.Context, bucket, base string, q *query) *search {
+	s := &search{g: g, ctx: ctx, bucket: bucket, base: base, q: q, skip: q.offset, out: []byte{'['}}
+	for _, k := range q.keys {
+		s.by[k.level] = append(s.by[k.level], k)
+	}
+	return s
+}
+
+// run fills out with a JSON array.
+func (s *search) run() error {
+	err := s.g.candidates(s.ctx, s.bucket, planQuery(s.q), s.study)
+	s.out = append(s.out, ']')
+	return err
+}
+
+// add counts one match and tells whether it is to be written and whether the search goes on.
+func (s *search) add() (write, more bool) {
+	if s.skip > 0 {
+		s.skip--
+		return false, true
+	}
+	if s.count == s.q.limit || len(s.out) > maxResultBytes {
+		s.more = true
+		return false, false
+	}
+	s.count++
+	if s.count > 1 {
+		s.out = append(s.out, ',')
+	}
+	return true, true
+}
+
+// study handles one candidate.
+func (s *search) study(uid string) (bool, error) {
+	row, err := s.g.objects.Study(s.ctx, s.bucket, uid)
+	if errors.Is(err, store.ErrNotFound) { // went since the index was read
+		return true, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	if !s.studyMatches(&row) {
+		return true, nil
+	}
+	switch s.q.level {
+	case levelStudy:
+		return s.studyResult(&row)
+	case levelSeries:
+		return s.seriesResults(&row)
+	}
+	return s.instanceResults(&row)
+}
+
+func (s *search) studyMatches(row *store.StudyRow) bool {
+	for _, k := range s.by[levelStudy] {
+		if !s.studyKey(row, k) {
+			return false
+		}
+	}
+	return true
+}
+
+// studyKey checks one key, on what is computed where the attribute is.
+func (s *search) studyKey(row *store.StudyRow, k key) bool {
+	switch k.path[0] {
+	case "00080061":
+		return anyText(row.Modalities, k.match)
+	case "00080062":
+		return anyText(row.SOPClasses, k.match)
+	case "0020000D":
+		return anyText([]string{row.UID}, k.match)
+	case "00201206":
+		return k.match.match(strconv.AppendInt(nil, int64(row.Series), 10))
+	case "00201208":
+		return k.match.match(strconv.AppendInt(nil, int64(row.Instances), 10))
+	case "00080056":
+		return anyText([]string{"ONLINE"}, k.match)
+	}
+	return matchPath(row.Attrs, k.path, k.match)
+}
+
+func anyText(values []string, m matcher) bool {
+	for _, v := range values {
+		if m.match(appendJSONValue(nil, v)) {
+			return true
+		}
+	}
+	return false
+}
+
+func (s *search) seriesMatches(row *store.SeriesRow) bool {
+	if s.q.series != "" && row.UID != s.q.series {
+		return false
+	}
+	for _, k := range s.by[levelSeries] {
+		ok := false
+		switch k.path[0] {
+		case "0020000E":
+			ok = anyText([]string{row.UID}, k.match)
+		case "00201209":
+			ok = k.match.match(strconv.AppendInt(nil, int64(row.Instances), 10))
+		default:
+			ok = matchPath(row.Attrs, k.path, k.match)
+		}
+		if !ok {
+			return false
+		}
+	}
+	return true
+}
+
+func (s *search) instanceMatches(row *store.InstanceRow) bool {
+	for _, k := range s.by[levelInstance] {
+		ok := false
+		switch k.path[0] {
+		case "00080018":
+			ok = anyText([]string{row.SOP}, k.match)
+		case "00080016":
+			ok = anyText([]string{row.SOPClass}, k.match)
+		case "00083002":
+			ok = anyText([]string{row.TransferSyntax}, k.match)
+		default:
+			ok = matchPath(row.Attrs, k.path, k.match)
+		}
+		if !ok {
+			return false
+		}
+	}
+	return true
+}
+
+// studyResult writes a study, if lower-level keys, where there are any, hold for something in it.
+func (s *search) studyResult(row *store.StudyRow) (bool, error) {
+	if len(s.by[levelSeries])+len(s.by[levelInstance]) > 0 {
+		found := false
+		err := s.eachSeries(row.UID, func(series *store.SeriesRow) (bool, error) {
+			var err error
+			found, err = s.hasInstance(series)
+			return !found, err
+		})
+		if err != nil || !found {
+			return true, err
+		}
+	}
+	write, more := s.add()
+	if write {
+		s.begin()
+		s.studyEntries(row)
+		s.end()
+	}
+	return more, nil
+}
+
+// hasInstance tells whether the instance keys hold for an instance of the series.
+func (s *search) hasInstance(series *store.SeriesRow) (bool, error) {
+	if len(s.by[levelInstance]) == 0 {
+		return true, nil
+	}
+	found := false
+	err := s.eachInstance(series.Study, series.UID, func(row *store.InstanceRow) bool {
+		found = true
+		return false
+	})
+	return found, err
+}
+
+// eachSeries calls fn with the matching series of a study. No iteration is open while fn runs.
+func (s *search) eachSeries(study string, fn func(*store.SeriesRow) (bool, error)) error {
+	uids := s.q.list("0020000E")
+	if s.q.series != "" {
+		uids = []string{s.q.series}
+	}
+	var rows []store.SeriesRow
+	var err error
+	if uids == nil {
+		err = s.g.objects.SeriesOf(s.ctx, s.bucket, study, func(row store.SeriesRow) bool {
+			if s.seriesMatches(&row) {
+				rows = append(rows, row)
+			}
+			return true
+		})
+	}
+	for _, uid := range uids {
+		row, e := s.g.objects.SeriesRow(s.ctx, s.bucket, study, uid)
+		if e == nil && s.seriesMatches(&row) {
+			rows = append(rows, row)
+		} else if e != nil && !errors.Is(e, store.ErrNotFound) {
+			return e
+		}
+	}
+	if err != nil {
+		return err
+	}
+	for i := range rows {
+		more, err := fn(&rows[i])
+		if err != nil || !more {
+			return err
+		}
+	}
+	return nil
+}
+
+// eachInstance calls fn with the matching instances of a series, inside the iteration: fn must not call the archive.
+func (s *search) eachInstance(study, series string, fn func(*store.InstanceRow) bool) error {
+	if uids := s.q.list("00080018"); uids != nil {
+		for _, uid := range uids {
+			row, err := s.g.objects.Instance(s.ctx, s.bucket, uid)
+			if errors.Is(err, store.ErrNotFound) {
+				continue
+			}
+			if err != nil {
+				return err
+			}
+			if row.Study == study && row.Series == series && s.instanceMatches(&row) && !fn(&row) {
+				return nil
+			}
+		}
+		return nil
+	}
+	return s.g.objects.Instances(s.ctx, s.bucket, study, series, func(row store.InstanceRow) bool {
+		return !s.instanceMatches(&row) || fn(&row)
+	})
+}
+
+func (s *search) seriesResults(study *store.StudyRow) (bool, error) {
+	more := true
+	err := s.eachSeries(study.UID, func(series *store.SeriesRow) (bool, error) {
+		found, err := s.hasInstance(series)
+		if err != nil || !found {
+			return true, err
+		}
+		var write bool
+		if write, more = s.add(); write {
+			s.begin()
+			s.studyEntries(study)
+			s.seriesEntries(series)
+			s.end()
+		}
+		return more, nil
+	})
+	return more, err
+}
+
+func (s *search) instanceResults(study *store.StudyRow) (bool, error) {
+	more := true
+	err := s.eachSeries(study.UID, func(series *store.SeriesRow) (bool, error) {
+		err := s.eachInstance(study.UID, series.UID, func(row *store.InstanceRow) bool {
+			var write bool
+			if write, more = s.add(); write {
+				s.begin()
+				s.studyEntries(study)
+				s.seriesEntries(series)
+				s.instanceEntries(series, row)
+				s.end()
+			}
+			return more
+		})
+		return more, err
+	})
+	return more, err
+}
+
+// begin starts a result.
+func (s *search) begin() { s.merge = s.merge[:0] }
+
+// end writes the collected attributes in tag order, the last one of each tag.
+func (s *search) end() {
+	sort.SliceStable(s.merge, func(i, j int) bool { return s.merge[i].tag < s.merge[j].tag })
+	s.out = append(s.out, '{')
+	first := true
+	for i, e := range s.merge {
+		if i+1 < len(s.merge) && s.merge[i+1].tag == e.tag {
+			continue
+		}
+		if !first {
+			s.out = append(s.out, ',')
+		}
+		first = false
+		s.out = append(s.out, '"')
+		s.out = append(s.out, e.tag...)
+		s.out = append(s.out, `":`...)
+		s.out = append(s.out, e.value...)
+	}
+	s.out = append(s.out, '}')
+}

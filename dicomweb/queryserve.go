@@ -1,0 +1,72 @@
+package dicomweb
+
+import "strings"
+
+// query serves the search transactions of QIDO-RS (PS3.18 10.6).
+func (rq *request) query() error {
+	if !acceptsJSON(rq.accepts()) {
+		return notAcceptable()
+	}
+	raw := rq.Query()
+	params := make([]param, 0, raw.Len())
+	for i := range raw.Len() {
+		name, value := raw.At(i)
+		params = append(params, param{name, value})
+	}
+	q, err := parseQuery(rq.route, params)
+	if err != nil {
+		return err
+	}
+	if raw.Err() != nil {
+		q.ignore("a parameter that could not be decoded")
+	}
+	if err := rq.g.queries.Acquire(rq.ctx, 1); err != nil {
+		return err
+	}
+	defer rq.g.queries.Release(1)
+	s := rq.g.newSearch(rq.ctx, rq.bucket, rq.base, q)
+	if err := s.run(); err != nil {
+		return err
+	}
+	if s.more {
+		q.warnings = append(q.warnings, "there are additional results that can be requested")
+	}
+	for _, w := range q.warnings {
+		rq.AddHeader("Warning", `299 gantry "`+w+`"`)
+	}
+	rq.SetHeader("Content-Type", typeDICOMJSON)
+	rq.SetHeader("Cache-Control", "no-cache")
+	return rq.sendJSON(s.out)
+}
+
+// acceptsJSON tells whether DICOM JSON is among what the client accepts.
+func acceptsJSON(accepts []mediaRange) bool {
+	if len(accepts) == 0 {
+		return true
+	}
+	for _, m := range accepts {
+		if m.matches(typeDICOMJSON) || m.matches(typeJSON) {
+			return true
+		}
+	}
+	return false
+}
+
+// acceptsGzip reads Accept-Encoding (RFC 9110 12.5.3).
+func acceptsGzip(values []string) bool {
+	for _, v := range values {
+		if len(v) > maxAcceptBytes {
+			continue
+		}
+		for element := range strings.SplitSeq(v, ",") {
+			coding, params, _ := strings.Cut(strings.ToLower(element), ";")
+			coding = strings.TrimSpace(coding)
+			if coding != "gzip" && coding != "*" {
+				continue
+			}
+			_, q, ok := strings.Cut(params, "q=")
+			return !ok || parseQuality(strings.TrimSpace(q)) > 0
+		}
+	}
+	return false
+}

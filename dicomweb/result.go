@@ -1,0 +1,150 @@
+package dicomweb
+
+import (
+	"strconv"
+
+	"gantry/store"
+)
+
+// returned is an attribute that a query returns unasked, with its VR for the case that the data set has no value.
+type returned struct {
+	vr       string
+	optional bool // left out, not empty, where there is no value
+}
+
+// The attributes of PS3.18 Tables 10.6.3-3 to 10.6.3-5, and the few that every viewer asks for. Computed ones are
+// added by the functions below.
+var returnedStudy = map[string]returned{
+	"00080005": {vr: "CS", optional: true},
+	"00080020": {vr: "DA"},
+	"00080030": {vr: "TM"},
+	"00080050": {vr: "SH"},
+	"00080090": {vr: "PN"},
+	"00080201": {vr: "SH", optional: true},
+	"00081030": {vr: "LO", optional: true},
+	"00100010": {vr: "PN"},
+	"00100020": {vr: "LO"},
+	"00100021": {vr: "LO", optional: true},
+	"00100030": {vr: "DA"},
+	"00100040": {vr: "CS"},
+	"00200010": {vr: "SH"},
+}
+
+var returnedSeries = map[string]returned{
+	"00080005": {vr: "CS", optional: true},
+	"00080060": {vr: "CS"},
+	"00080201": {vr: "SH", optional: true},
+	"0008103E": {vr: "LO", optional: true},
+	"00200011": {vr: "IS"},
+	"00400244": {vr: "DA", optional: true},
+	"00400245": {vr: "TM", optional: true},
+	"00400275": {vr: "SQ", optional: true},
+}
+
+var returnedInstance = map[string]returned{
+	"00080005": {vr: "CS", optional: true},
+	"00080201": {vr: "SH", optional: true},
+	"00200013": {vr: "IS"},
+	"00280008": {vr: "IS", optional: true},
+	"00280010": {vr: "US", optional: true},
+	"00280011": {vr: "US", optional: true},
+	"00280100": {vr: "US", optional: true},
+}
+
+// wanted tells whether an attribute belongs into the results.
+func (s *search) wanted(tag string, defaults map[string]returned) bool {
+	if s.q.all || s.q.include[tag] {
+		return true
+	}
+	_, ok := defaults[tag]
+	return ok
+}
+
+// stored adds the wanted attributes of one level, and empty ones for defaults that have no value.
+func (s *search) stored(attrs []byte, defaults map[string]returned) {
+	for tag, d := range defaults {
+		if !d.optional {
+			s.put(tag, d.vr)
+		}
+	}
+	m := newMembers(attrs)
+	for {
+		tag, value, ok := m.next()
+		if !ok {
+			return
+		}
+		if s.wanted(string(tag), defaults) {
+			s.merge = append(s.merge, entry{string(tag), value})
+		}
+	}
+}
+
+// put adds an attribute with string values.
+func (s *search) put(tag, vr string, values ...string) {
+	b := append(make([]byte, 0, 32+64*len(values)), `{"vr":"`+vr+`"`...)
+	for i, v := range values {
+		if i == 0 {
+			b = append(b, `,"Value":[`...)
+		} else {
+			b = append(b, ',')
+		}
+		b = appendJSONValue(b, v)
+	}
+	if len(values) > 0 {
+		b = append(b, ']')
+	}
+	s.merge = append(s.merge, entry{tag, append(b, '}')})
+}
+
+// count adds an IS attribute.
+func (s *search) number(tag string, n int) {
+	s.merge = append(s.merge, entry{tag, []byte(`{"vr":"IS","Value":[` + strconv.Itoa(n) + `]}`)})
+}
+
+// studyEntries adds what a study says. Below the study level, where the path names the study, only its UID is added
+// unless more was asked for.
+func (s *search) studyEntries(row *store.StudyRow) {
+	if s.q.level != levelStudy && s.q.study != "" {
+		s.stored(row.Attrs, nil)
+	} else {
+		s.stored(row.Attrs, returnedStudy)
+		s.put("00080061", "CS", row.Modalities...)
+		s.number("00201206", row.Series)
+		s.number("00201208", row.Instances)
+		if s.q.all || s.q.include["00080062"] {
+			s.put("00080062", "UI", row.SOPClasses...)
+		}
+	}
+	s.put("0020000D", "UI", row.UID)
+	s.put("00080056", "CS", "ONLINE")
+	s.put("00081190", "UR", studyURL(s.base, row.UID))
+}
+
+func (s *search) seriesEntries(row *store.SeriesRow) {
+	if s.q.level == levelInstance && s.q.series != "" {
+		s.stored(row.Attrs, nil)
+	} else {
+		s.stored(row.Attrs, returnedSeries)
+		s.number("00201209", row.Instances)
+	}
+	s.put("0020000E", "UI", row.UID)
+	s.put("00081190", "UR", seriesURL(s.base, row.Study, row.UID))
+}
+
+func (s *search) instanceEntries(series *store.SeriesRow, row *store.InstanceRow) {
+	s.stored(row.Attrs, returnedInstance)
+	s.put("00080016", "UI", row.SOPClass)
+	s.put("00080018", "UI", row.SOP)
+	s.put("00083002", "UI", row.TransferSyntax)
+	s.put("00081190", "UR", instanceURL(s.base, series.Study, series.UID, row.SOP))
+}
+
+func studyURL(base, study string) string { return base + "/studies/" + study }
+
+func seriesURL(base, study, series string) string {
+	return studyURL(base, study) + "/series/" + series
+}
+
+func instanceURL(base, study, series, sop string) string {
+	return seriesURL(base, study, series) + "/instances/" + sop
+}
