@@ -73,7 +73,7 @@ func parseHeader(r Request, auth string) (*Signature, error) {
 	if s.Payload == "" {
 		return nil, &Error{Code: "InvalidRequest", Message: "Missing required header for this request: x-amz-content-sha256"}
 	}
-	return s, checkPayload(s.Payload)
+	return s, CheckPayload(s.Payload)
 }
 
 // parseFields reads Credential=…, SignedHeaders=…, Signature=… in any order.
@@ -195,7 +195,7 @@ func parseQuery(r Request, q Query) (*Signature, error) {
 	if v := q.Get("X-Amz-Content-Sha256"); v != "" {
 		s.Payload = v
 	}
-	return s, checkPayload(s.Payload)
+	return s, CheckPayload(s.Payload)
 }
 
 func (s *Signature) parseQueryTimes(q Query) error {
@@ -219,7 +219,8 @@ func (s *Signature) parseQueryTimes(q Query) error {
 	return nil
 }
 
-func checkPayload(p string) error {
+// CheckPayload tells whether x-amz-content-sha256 may have this value.
+func CheckPayload(p string) error {
 	switch p {
 	case UnsignedPayload, StreamingPayload, StreamingPayloadTrailer, StreamingUnsignedTrailer:
 		return nil
