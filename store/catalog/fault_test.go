@@ -20,6 +20,9 @@ import (
 
 var errDiskFull = errors.New("disk full")
 
+// advance lets the fake clock of a synctest bubble run on.
+func advance(d time.Duration) { <-time.After(d) }
+
 // checkFile runs bbolt's own consistency check on a closed file.
 func checkFile(t *testing.T, path string) {
 	t.Helper()
@@ -47,13 +50,13 @@ func TestFlushesByAgeAndSize(t *testing.T) {
 		}
 		defer c.Close()
 		put(t, c, 1, "a", "1")
-		time.Sleep(4 * time.Second)
+		advance(4 * time.Second)
 		put(t, c, 2, "b", "1")
 		synctest.Wait()
 		if durable, _ := c.AppliedLSN(); durable != 0 {
 			t.Fatalf("flushed up to %d before its age", durable)
 		}
-		time.Sleep(time.Second)
+		advance(time.Second)
 		synctest.Wait()
 		if durable, _ := c.AppliedLSN(); durable != 2 {
 			t.Fatalf("durable %d after 5 s, want 2", durable)
@@ -68,7 +71,7 @@ func TestFlushesByAgeAndSize(t *testing.T) {
 			t.Fatalf("durable %d after a large commit, want 3", durable)
 		}
 		put(t, c, 4)
-		time.Sleep(6 * time.Second)
+		advance(6 * time.Second)
 		synctest.Wait()
 		if durable, _ := c.AppliedLSN(); durable != 4 {
 			t.Fatalf("durable %d after a commit without keys, want 4", durable)
@@ -122,7 +125,7 @@ func TestFailedFlushesAreRetriedAndPushBack(t *testing.T) {
 			t.Fatalf("stats %+v, %d reported", s, reported.Load())
 		}
 		disk.SetFault(nil)
-		time.Sleep(5 * time.Second)
+		advance(5 * time.Second)
 		synctest.Wait()
 		put(t, c, uint64(n+1), "late", "1")
 		if err := c.WaitRoom(t.Context()); err != nil {
@@ -148,7 +151,7 @@ func TestBrokenEngineIsNotTriedAgain(t *testing.T) {
 		if err := c.Flush(t.Context()); !errors.Is(err, catalog.ErrBroken) {
 			t.Fatalf("flush: %v", err)
 		}
-		time.Sleep(time.Hour)
+		advance(time.Hour)
 		if err := c.Flush(t.Context()); !errors.Is(err, catalog.ErrBroken) {
 			t.Fatalf("second flush: %v", err)
 		}
@@ -182,7 +185,7 @@ func keysOf(t testing.TB, r catalog.Reader) (keys []string) {
 func TestCommitWaitsForTheFlusher(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		disk := catalog.NewMemDisk()
-		disk.SetFault(func() error { time.Sleep(3 * time.Second); return nil })
+		disk.SetFault(func() error { advance(3 * time.Second); return nil })
 		c, err := catalog.OpenMem(disk, catalog.Options{OverlayBytes: 16 << 10})
 		if err != nil {
 			t.Fatal(err)
@@ -346,7 +349,11 @@ func TestRandomDamageNeverCrashes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for i := range 40 {
+	rounds := 20
+	if testing.Short() {
+		rounds = 3
+	}
+	for i := range rounds {
 		path := filepath.Join(t.TempDir(), fmt.Sprint(i))
 		data := append([]byte(nil), whole...)
 		for range 1 + r.IntN(20) {
