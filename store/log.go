@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"path/filepath"
 	"slices"
@@ -108,6 +109,16 @@ func (l *wal) segmentOf(lsn LSN) (*segmentFile, error) {
 	return l.segs[i], nil
 }
 
+// endOf is the LSN at which a segment's records end.
+func (l *wal) endOf(seg *segmentFile) LSN {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	if seg == l.segs[len(l.segs)-1] {
+		return LSN(l.end.Load())
+	}
+	return seg.end
+}
+
 // active is the segment that is appended to; nil before the first one. Sequencer only.
 func (l *wal) active() *segmentFile {
 	if len(l.segs) == 0 {
@@ -163,15 +174,8 @@ func (l *wal) makeRoom(n int64) error {
 // startSegment creates the file for the records from base on and hands the one before it to the sealer.
 func (l *wal) startSegment(base LSN) error {
 	seg := &segmentFile{base: base}
-	f, err := l.fs.Create(l.path(seg))
-	if err != nil {
+	if err := l.createFile(l.path(seg)); err != nil {
 		return fmt.Errorf("create segment: %w", err)
-	}
-	if err := f.Close(); err != nil {
-		return fmt.Errorf("create segment: %w", err)
-	}
-	if err := l.fs.SyncDir(l.dir); err != nil { // before anything in it is acknowledged
-		return errors.Join(fmt.Errorf("create segment: %w", err), l.fs.Remove(l.path(seg)))
 	}
 	prev := l.active()
 	l.mu.Lock()
@@ -185,6 +189,25 @@ func (l *wal) startSegment(base LSN) error {
 		go l.seal(prev)
 	}
 	return nil
+}
+
+// createFile makes a segment's file and its name durable, before anything in it is acknowledged. A file of that name that
+// is not among the segments is left from an attempt that failed: nothing in it counts.
+func (l *wal) createFile(path string) error {
+	f, err := l.fs.Create(path)
+	if errors.Is(err, fs.ErrExist) {
+		if err := l.fs.Remove(path); err != nil {
+			return err
+		}
+		f, err = l.fs.Create(path)
+	}
+	if err != nil {
+		return err
+	}
+	if err := f.Close(); err != nil {
+		return err
+	}
+	return l.fs.SyncDir(l.dir)
 }
 
 // poison gives up the active segment after a failed write or sync: the kernel may have dropped what it could not write,
@@ -350,7 +373,7 @@ func (l *wal) skipTo(lsn LSN) {
 
 // fullOr turns the file system's error for a full disk into ErrFull.
 func fullOr(err error) error {
-	if err != nil && isNoSpace(err) {
+	if err != nil && vfs.IsNoSpace(err) {
 		return fmt.Errorf("%w: %w", ErrFull, err)
 	}
 	return err

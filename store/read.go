@@ -231,7 +231,10 @@ func (l *wal) readHeader(lsn LSN) (*segment.Header, error) {
 	if err != nil {
 		return nil, err
 	}
-	size := int64(LSN(l.end.Load()) - lsn)
+	size := int64(l.endOf(seg) - lsn)
+	if size <= 0 {
+		return nil, &CorruptError{Segment: seg.name(), Offset: int64(lsn - seg.base), LSN: lsn, Detail: "past the end of the segment"}
+	}
 	buf := make([]byte, min(size, 4<<10))
 	for {
 		name, pos, err := l.readAt(buf, lsn, 0)

@@ -87,7 +87,7 @@ func (v *verifier) segment(ctx context.Context, seg *segmentFile, end LSN) error
 		var rot *segment.CorruptError
 		switch {
 		case errors.Is(err, io.EOF):
-			return v.endOf(seg, f, sc.Offset(), int64(end-seg.base), fileSize)
+			return v.endOf(seg, f, sc.Offset(), int64(end-seg.base))
 		case errors.As(err, &torn):
 			v.bad(seg, torn.Offset, int64(end-seg.base), torn.Error())
 			return nil
@@ -118,7 +118,7 @@ func (v *verifier) record(seg *segmentFile, f vfs.File, h *segment.Header, off i
 }
 
 // endOf checks that the records reach the segment's end, and its footer.
-func (v *verifier) endOf(seg *segmentFile, f vfs.File, off, want, fileSize int64) error {
+func (v *verifier) endOf(seg *segmentFile, f vfs.File, off, want int64) error {
 	if off < want {
 		v.bad(seg, off, want, "records are missing")
 		return nil
@@ -129,7 +129,11 @@ func (v *verifier) endOf(seg *segmentFile, f vfs.File, off, want, fileSize int64
 	if !sealed {
 		return nil
 	}
-	ft, err := segment.ReadFooter(f, fileSize)
+	size, err := f.Size() // after the look at sealed: the footer may have come meanwhile
+	if err != nil {
+		return err
+	}
+	ft, err := segment.ReadFooter(f, size)
 	if err == nil {
 		var digest [32]byte
 		if digest, err = segment.DigestHeaders(f, ft.Entries); err == nil && digest != ft.Digest {

@@ -148,7 +148,11 @@ func (m *Mem) nowLocked() time.Time {
 func (m *Mem) Create(name string) (File, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.createLocked("create", name)
+	f, err := m.createLocked("create", name)
+	if err != nil {
+		return nil, err // not f: a nil *memFile would be a File that is not nil
+	}
+	return f, nil
 }
 
 func (m *Mem) createLocked(op, name string) (*memFile, error) {
