@@ -78,8 +78,10 @@ type jsonWriter struct {
 
 // dataset writes the whole data set.
 func (j *jsonWriter) dataset() error {
-	j.dst = append(j.dst, '{')
 	mark, sorted, pixels := len(j.scratch.spans), true, false
+	// All text is UTF-8, whatever was declared.
+	j.dst = append(append(j.dst, '{'), utf8Member...)
+	j.addSpan(0x00080005, len(j.dst)-len(utf8Member), &sorted, mark)
 	for {
 		e, ok, err := j.nextTop()
 		if err != nil {
@@ -182,7 +184,7 @@ func appendKey(dst []byte, e *element) []byte {
 // element writes `"GGGGEEEE":{"vr":"XX",…},` and consumes the value.
 func (j *jsonWriter) element(e *element, limit int64, depth int) error {
 	if e.tag == 0x00080005 {
-		return j.charset(e, depth)
+		return j.charset(e)
 	}
 	info := e.vr.info()
 	if info.kind == kindSeq || e.length == undefined && (info.kind == kindNone || e.vr == UN) {
@@ -236,17 +238,15 @@ func (j *jsonWriter) bulk(*element) {
 	j.dst = append(j.dst, '"')
 }
 
-// charset takes over the character set of a data set or item. All JSON is UTF-8 and
-// says so at the top.
-func (j *jsonWriter) charset(e *element, depth int) error {
+const utf8Member = `"00080005":{"vr":"CS","Value":["ISO_IR 192"]},`
+
+// charset takes over the character set of a data set or item.
+func (j *jsonWriter) charset(e *element) error {
 	b, err := j.value(e, 1024)
 	if err != nil {
 		return err
 	}
 	j.cs = ParseCharset(string(b))
-	if depth == 0 {
-		j.dst = append(j.dst, `"00080005":{"vr":"CS","Value":["ISO_IR 192"]},`...)
-	}
 	return nil
 }
 
