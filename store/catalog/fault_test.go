@@ -498,6 +498,44 @@ func checkPrefix(t *testing.T, c *catalog.Catalog, keys int, last uint64) uint64
 	return n
 }
 
+// TestMappingCostsNoMemory: the address space asked for at open must not show as memory of our own.
+func TestMappingCostsNoMemory(t *testing.T) {
+	before := residentAnonymous(t)
+	for i := range 8 {
+		c, err := catalog.Open(filepath.Join(t.TempDir(), fmt.Sprint(i)), manual)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+	}
+	if grown := residentAnonymous(t) - before; grown > 16<<20 {
+		t.Errorf("eight open catalogs take %d bytes", grown)
+	}
+}
+
+// TestStatsBesideClose: asking for figures is allowed at any time.
+func TestStatsBesideClose(t *testing.T) {
+	eachDisk(t, func(t *testing.T, d disk) {
+		c := mustOpen(t, d, manual)
+		var asking sync.WaitGroup
+		var closed atomic.Bool
+		asking.Go(func() {
+			for !closed.Load() {
+				c.Stats()
+			}
+		})
+		put(t, c, 7, "a", "1")
+		if err := c.Close(); err != nil {
+			t.Error(err)
+		}
+		closed.Store(true)
+		asking.Wait()
+		if s := c.Stats(); s.VisibleLSN != 7 || s.DurableLSN != 7 {
+			t.Errorf("stats after close: %+v", s)
+		}
+	})
+}
+
 func TestSecondOpenIsLocked(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "catalog.db")
 	c, err := catalog.Open(path, manual)
