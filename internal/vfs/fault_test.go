@@ -47,6 +47,9 @@ func TestFaultShortWrite(t *testing.T) {
 	if n != 4 || !errors.Is(err, vfs.ErrInjected) || !errors.Is(err, syscall.ENOSPC) {
 		t.Errorf("got %d %v", n, err)
 	}
+	if !vfs.IsNoSpace(err) || vfs.IsNoSpace(vfs.ErrInjected) || !vfs.IsNoSpace(syscall.EDQUOT) {
+		t.Error("IsNoSpace is wrong")
+	}
 	if got := content(t, f); got != "abcd" {
 		t.Errorf("got %q", got)
 	}
