@@ -220,7 +220,7 @@ func (it *Iterator) fail(err error) bool {
 // Lengths of the runs read from an engine: short after a seek, for skip-scans take one key of each, longer in a scan.
 const (
 	firstRunKeys = 4
-	maxRunKeys   = 128
+	maxRunKeys   = 96
 )
 
 // source is one layer below an iterator: a table, or the engine.
