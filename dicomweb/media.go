@@ -22,7 +22,7 @@ const (
 	maxAcceptBytes  = 16 << 10
 	maxMediaRanges  = 64
 	maxMediaParams  = 16
-	maxBoundaryLen  = 70 // RFC 2046 5.1.1
+	maxBoundaryLen  = 256 // RFC 2046 5.1.1 says 70, but Orthanc sends 73
 	anyTransfer     = "*"
 	explicitLE      = "1.2.840.10008.1.2.1"
 	implicitLE      = "1.2.840.10008.1.2"

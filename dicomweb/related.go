@@ -19,7 +19,7 @@ const (
 var (
 	errNoBoundary     = errors.New("no boundary found in the multipart body")
 	errPartHeader     = errors.New("malformed or oversized part header")
-	errBadBoundary    = errors.New("boundary parameter is missing or longer than 70 characters")
+	errBadBoundary    = errors.New("boundary parameter is missing or too long")
 	errUnfinishedBody = fmt.Errorf("multipart body ends before its closing boundary: %w", io.ErrUnexpectedEOF)
 )
 
