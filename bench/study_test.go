@@ -197,3 +197,12 @@ func BenchmarkBuild(b *testing.B) {
 		b.SetBytes(blob.Size)
 	}
 }
+
+func read(t *testing.T, path string) []byte {
+	t.Helper()
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
