@@ -17,7 +17,8 @@ type Options struct {
 	Target    Target
 	Steps     []Step
 	Seed      uint64
-	Yardstick string // directory on the disk to measure; empty: no yardsticks
+	Scale     ScaleOptions // if it has instances: done instead of Steps
+	Yardstick string       // directory on the disk to measure, to report what the machine can do; empty: no yardsticks
 	Progress  io.Writer
 }
 
@@ -26,6 +27,10 @@ var ErrFailed = errors.New("some operations failed; see the report")
 
 // Run performs the steps one after the other.
 func Run(ctx context.Context, o Options) (*Report, error) {
+	if o.Scale.Instances > 0 {
+		o.Scale.Seed = o.Seed
+		return Scale(ctx, o.Target, o.Scale, o.Progress)
+	}
 	report := NewReport(o.Seed, o.Target)
 	s := NewSession(o.Target, NewGenerator(o.Seed), o.Progress)
 	for _, step := range o.Steps {
@@ -37,11 +42,35 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 			return report, err
 		}
 		report.Results = append(report.Results, res)
+		if err := report.yardsticks(ctx, o.Yardstick, step); err != nil {
+			return report, err
+		}
 	}
 	if report.Failed() {
 		return report, ErrFailed
 	}
 	return report, nil
+}
+
+// yardsticks measures what the disk gives at the size and concurrency of an S3 step, once for each kind of step.
+func (r *Report) yardsticks(ctx context.Context, dir string, step Step) error {
+	var y Runner
+	switch {
+	case dir == "":
+		return nil
+	case step.Workload == "s3-put":
+		y = RawAppend{Dir: dir}
+	case step.Workload == "s3-get":
+		y = RawRead{Dir: dir}
+	default:
+		return nil
+	}
+	res, err := y.Run(ctx, step)
+	if err != nil {
+		return fmt.Errorf("yardstick: %w", err)
+	}
+	r.Yardsticks = append(r.Yardsticks, res)
+	return nil
 }
 
 // Main is the command line: it parses args (without the command's name), runs, and writes the table to stdout,
@@ -125,6 +154,9 @@ func parse(args []string, stderr io.Writer) (Options, outputs, error) {
 	fs.IntVar(&s.Objects, "objects", 512, "S3 objects to read from")
 	fs.IntVar(&s.Keys, "keys", 5000, "S3 keys to list in")
 	fs.StringVar(&s.Query, "query", "", "QIDO queries, separated by commas: patient, accession, date, wildcard, name")
+	fs.StringVar(&o.Yardstick, "yardstick", "", "also append to and read from files in this `directory`, to compare s3-put and s3-get with")
+	fs.IntVar(&o.Scale.Instances, "scale", 0, "instead of workloads, store this many instances of 1 KB and query them")
+	fs.StringVar(&o.Scale.Bucket, "scale-bucket", "", "S3 `bucket` in which the DICOMweb service keeps its instances, to list it")
 	fs.BoolVar(&s.DropCache, "drop-cache", false, "empty the page cache before each measurement (root)")
 	fs.StringVar(&out.json, "json", "", "write the report as JSON to this `file`")
 	fs.StringVar(&out.html, "html", "", "write the report with plots to this `file`")
@@ -139,6 +171,10 @@ func parse(args []string, stderr io.Writer) (Options, outputs, error) {
 		names = defaultWorkloads(o.Target)
 	}
 	var err error
+	if o.Scale.Instances > 0 {
+		o.Scale.PerRequest, o.Scale.Concurrency, o.Scale.Duration = 50, 4, s.Duration
+		return o, out, nil
+	}
 	o.Steps, err = steps(s, names, lists{*concurrency, *sizes, *perRequest})
 	return o, out, err
 }

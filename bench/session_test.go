@@ -6,11 +6,13 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"regexp"
 	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"gantry/bench"
 )
@@ -122,7 +124,7 @@ func (f *fakeWeb) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case strings.HasSuffix(r.URL.Path, "/metadata"):
 		answer = f.metadata(r.URL.Path)
 	case r.URL.Path == "/studies":
-		answer = f.search(r.URL.Query().Get("AccessionNumber"))
+		answer = f.search(r.URL.Query())
 	default:
 		a, ok := f.mem.Get(r.URL.Path)
 		if !ok {
@@ -163,14 +165,45 @@ func (f *fakeWeb) metadata(path string) []object {
 	return out
 }
 
-func (f *fakeWeb) search(accession string) []object {
+func (f *fakeWeb) search(q url.Values) []object {
+	from, to, _ := strings.Cut(q.Get("StudyDate"), "-")
 	out := []object{}
 	for _, st := range f.studies {
-		if (st.Accession == accession) != f.wrong.Load() {
+		match := q.Get("AccessionNumber") == st.Accession ||
+			q.Has("PatientID") && strings.Contains(st.PatientID, strings.Trim(q.Get("PatientID"), "*")) ||
+			q.Has("StudyDate") && st.Date >= from && st.Date <= to
+		if match != f.wrong.Load() {
 			out = append(out, uidObject("0020000D", st.UID))
 		}
 	}
 	return out
+}
+
+func TestScale(t *testing.T) {
+	g := bench.NewUniformGenerator(4, bench.KindTiny, 2)
+	f := &fakeWeb{mem: bench.NewMemory(), studies: g.Studies(20)}
+	f.mem.PutStudies(g, 20, "", true)
+	srv := httptest.NewServer(f)
+	defer srv.Close()
+	o := bench.ScaleOptions{Seed: 4, Instances: 40, PerRequest: 2, Concurrency: 3, Duration: 20 * time.Millisecond}
+	target := bench.Target{Name: "fake", DICOMweb: srv.URL}
+	report, err := bench.Scale(t.Context(), target, o, io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if f.stored.Load() != 40 || len(report.Results) != 8 {
+		t.Errorf("%d instances stored, %d results", f.stored.Load(), len(report.Results))
+	}
+	f.wrong.Store(true)
+	report, err = bench.Scale(t.Context(), target, o, io.Discard)
+	if err == nil {
+		t.Fatal("no error although every answer was wrong")
+	}
+	for _, r := range report.Results {
+		if r.Operations > 0 && r.Workload != bench.ScaleDates {
+			t.Errorf("%s: %d wrong answers were taken for right", r.Workload, r.Operations)
+		}
+	}
 }
 
 func TestDICOMwebWorkloads(t *testing.T) {

@@ -59,6 +59,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 	fs.StringVar(&o.Gantry, "gantry", "", "`path` of gantry's binary, where the scenario starts it")
 	fs.Uint64Var(&o.Seed, "seed", 0, "seed of the data; 0 takes a new one")
 	fs.IntVar(&o.Rounds, "rounds", 0, "rounds of each comparison; 0: as the scenario says")
+	so := bench.ScaleOptions{PerRequest: 50, Concurrency: 4, Duration: 10 * time.Second}
+	fs.IntVar(&so.Instances, "scale", 0, "instead of a scenario, fill gantry with this many tiny instances and query it")
 	if err := fs.Parse(args); err != nil {
 		return err
 	}
@@ -76,7 +78,11 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 		return err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(o.Dir)) }()
-	report, rows, err := scenario.Run(ctx, s, o)
+	measure := func() (*bench.Report, []scenario.Row, error) { return scenario.Run(ctx, s, o) }
+	if so.Instances > 0 {
+		measure = func() (*bench.Report, []scenario.Row, error) { return scenario.Scale(ctx, o, so) }
+	}
+	report, rows, err := measure()
 	if err != nil {
 		return err
 	}

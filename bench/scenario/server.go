@@ -30,7 +30,8 @@ type Process struct {
 	Target  bench.Target
 	Version string
 	cmd     *exec.Cmd
-	exited  chan error
+	exited  chan struct{} // closed once the process has ended; then err says how
+	err     error
 }
 
 // A starter starts one kind of server on loopback ports of its own choosing.
@@ -93,8 +94,11 @@ func launch(ctx context.Context, l Launch, url string, env []string, argv ...str
 	if err := cmd.Start(); err != nil {
 		return nil, err
 	}
-	p := &Process{cmd: cmd, exited: make(chan error, 1)}
-	go func() { p.exited <- cmd.Wait() }()
+	p := &Process{cmd: cmd, exited: make(chan struct{})}
+	go func() {
+		p.err = cmd.Wait()
+		close(p.exited)
+	}()
 	if err := p.ready(ctx, url); err != nil {
 		p.Stop()
 		text, _ := os.ReadFile(log.Name())
@@ -127,9 +131,8 @@ func (p *Process) ready(ctx context.Context, url string) error {
 			}
 		}
 		select {
-		case err := <-p.exited:
-			p.exited <- err
-			return errors.Join(errors.New("it ended"), err)
+		case <-p.exited:
+			return errors.Join(errors.New("it ended"), p.err)
 		case <-ctx.Done():
 			return errors.Join(fmt.Errorf("no answer at %s", url), ctx.Err())
 		case <-tick.C:
@@ -137,7 +140,7 @@ func (p *Process) ready(ctx context.Context, url string) error {
 	}
 }
 
-// Stop ends the server, politely first, and waits for it.
+// Stop ends the server, politely first, and waits for it. It may be called again.
 func (p *Process) Stop() {
 	_ = p.cmd.Process.Signal(syscall.SIGTERM) // it may be gone already
 	select {

@@ -1,0 +1,89 @@
+package scenario
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"time"
+
+	"gantry/bench"
+)
+
+// scaleGoals are what a store of a million instances is held to. Latencies in ms, memory in MB.
+var scaleGoals = []struct {
+	result string
+	goal   Goal
+}{
+	{bench.ScalePatient, Goal{Metric: "p99_ms", AtMost: 5, Limit: true}},
+	{bench.ScaleWildcard, Goal{Metric: "p99_ms", AtMost: 50, Limit: true}},
+	{bench.ScaleDates, Goal{Metric: "p99_ms", AtMost: 5, Limit: true}},
+	{bench.ScaleList, Goal{Metric: "p99_ms", AtMost: 10, Limit: true}},
+	{bench.ScaleIngest, Goal{Metric: "server_rss_anon_mb", AtMost: 512, Limit: true}},
+	{bench.ScaleIngestEnd, Goal{Metric: "server_rss_anon_mb", AtMost: 512, Limit: true}},
+	{bench.ScaleWildcard, Goal{Metric: "server_rss_anon_mb", AtMost: 512, Limit: true}},
+}
+
+// restartGoal is how long a full store may take to answer again, in ms.
+const restartGoal = 5000
+
+// Scale starts gantry, fills it with tiny instances, measures it, and restarts it.
+func Scale(ctx context.Context, o Options, so bench.ScaleOptions) (report *bench.Report, rows []Row, err error) {
+	launch := Launch{Dir: filepath.Join(o.Dir, "gantry"), Gantry: o.Gantry}
+	p, err := Start(ctx, "gantry", launch)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer func() {
+		if p != nil {
+			p.Stop()
+		}
+	}()
+	p.Target.Name = "gantry"
+	so.Seed, so.Bucket = o.Seed, gantryArchive
+	report, err = bench.Scale(ctx, p.Target, so, o.Progress)
+	if err != nil && !errors.Is(err, bench.ErrFailed) {
+		return report, nil, err
+	}
+	rows = scaleRows(report)
+	p.Stop()
+	begin := time.Now()
+	if p, err = Start(ctx, "gantry", launch); err != nil {
+		return report, rows, fmt.Errorf("restart: %w", err)
+	}
+	millis := float64(time.Since(begin).Milliseconds())
+	rows = append(rows, Row{Name: "restart to ready", Of: "gantry", Metric: "ms", OfMedian: millis, Rounds: 1,
+		Goal: Goal{Metric: "ms", AtMost: restartGoal, Limit: true}, Met: millis <= restartGoal})
+	report.Comparison = rows
+	return report, rows, nil
+}
+
+// gantryArchive is the bucket behind gantry's /dicomweb.
+const gantryArchive = "dicom"
+
+func scaleRows(report *bench.Report) []Row {
+	by := make(map[string]*bench.Result)
+	for _, r := range report.Results {
+		by[r.Workload] = r
+	}
+	var rows []Row
+	for _, g := range scaleGoals {
+		if r := by[g.result]; r != nil {
+			c := Comparison{Name: g.result, Of: r.Target}
+			row := c.row(g.goal, []pair{{of: r}})
+			if r.Errors > 0 {
+				row.Met, row.Note = false, fmt.Sprintf("%d errors: %v", r.Errors, r.ErrorTexts)
+			}
+			rows = append(rows, row)
+		}
+	}
+	ratio := func(name, base string, g Goal) {
+		if a, b := by[name], by[base]; a != nil && b != nil {
+			c := Comparison{Name: name + " / " + base, Of: a.Target, Against: b.Target}
+			rows = append(rows, c.row(g, []pair{{of: a, to: b}}))
+		}
+	}
+	ratio(bench.ScaleIngestEnd, bench.ScaleIngestStart, Goal{Metric: "objects_per_s", AtLeast: 0.8})
+	ratio(bench.ScaleGetEnd, bench.ScaleGetStart, Goal{Metric: "p50_ms", AtMost: 1.2})
+	return rows
+}
