@@ -1,0 +1,95 @@
+// Command gantry is a tiered image store for hospitals: DICOMweb and S3 over one log of segments that tar can read.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"gantry/internal/vfs"
+)
+
+// Exit codes, stated in the help of each command.
+const (
+	exitOK       = 0
+	exitError    = 1 // the command could not do its work
+	exitUsage    = 2 // unknown command, flag or setting
+	exitFindings = 3 // it did, and found damage, or refused some input
+	exitLocked   = 4 // another gantry uses the data directory
+)
+
+// errFindings ends a command that worked and has something to report: the report is printed already.
+var errFindings = errors.New("see the report")
+
+// usageError marks errors of the command line and the configuration.
+type usageError struct{ error }
+
+func (e usageError) Unwrap() error { return e.error }
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
+}
+
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	root := newRoot()
+	root.SetArgs(args)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	err := root.ExecuteContext(ctx)
+	code := exitCode(err)
+	if err != nil && code != exitFindings {
+		fmt.Fprintf(stderr, "gantry: %v\n", err)
+		if hint := hintFor(err); hint != "" {
+			fmt.Fprintln(stderr, hint)
+		}
+	}
+	return code
+}
+
+func exitCode(err error) int {
+	var usage usageError
+	switch {
+	case err == nil:
+		return exitOK
+	case errors.Is(err, errFindings):
+		return exitFindings
+	case errors.Is(err, vfs.ErrLocked):
+		return exitLocked
+	case errors.As(err, &usage):
+		return exitUsage
+	}
+	return exitError
+}
+
+// hintFor says what to do next.
+func hintFor(err error) string {
+	switch {
+	case errors.Is(err, vfs.ErrLocked):
+		return "Another gantry uses this data directory. Stop it first, or choose another with --data."
+	case errors.Is(err, syscall.EADDRINUSE):
+		return "The address is in use. Choose another with --s3-listen or --web-listen."
+	case errors.Is(err, os.ErrPermission):
+		return "Check who owns the data directory and the files in it."
+	}
+	return ""
+}
+
+func newRoot() *cobra.Command {
+	root := &cobra.Command{
+		Use:           "gantry",
+		Short:         "A tiered image store for hospitals, spoken to over DICOMweb and S3",
+		SilenceErrors: true,
+		SilenceUsage:  true,
+	}
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
+	root.AddCommand(newServe(), newVerify(), newRebuild())
+	return root
+}
