@@ -171,25 +171,41 @@ func (c *conn) readIdle(p []byte) (int, error) {
 		park = min(park, maxParkAfter)
 	}
 	if c.tls != nil && !c.handshaken {
-		// A handshake can't be resumed after a timeout, so look before it starts.
-		if !c.waitReadable(now.Add(park)) {
-			return 0, c.park()
+		if err := c.handshake(now.Add(park)); err != nil {
+			return 0, err
 		}
-		c.toHeader()
-		return c.readHeader(p)
 	}
-	if c.readUntil.Sub(now) < park {
+	if d := c.readUntil.Sub(now); d < park || d > 3*park {
 		c.setReadUntil(now.Add(2 * park))
 	}
 	n, err := c.Conn.Read(p)
-	if n > 0 {
+	switch {
+	case n > 0:
 		c.toHeader()
 		return n, nil
-	}
-	if isTimeout(err) {
+	case isTimeout(err):
 		return 0, c.park()
+	case errors.Is(err, io.EOF):
+		return 0, err
 	}
-	return 0, err
+	return 0, errParked // broken before a request began: nobody to tell
+}
+
+// handshake starts when the client does, for it can't be resumed after a
+// timeout: a client that says nothing until then is parked first.
+func (c *conn) handshake(start time.Time) error {
+	if !c.waitReadable(start) {
+		return c.park()
+	}
+	until := time.Now().Add(c.srv.cfg.HeaderTimeout)
+	c.readUntil, c.writeUntil = until, until
+	_ = c.Conn.SetDeadline(until)
+	if err := c.tls.Handshake(); err != nil {
+		c.srv.metrics.connErrors.Inc()
+		return errParked
+	}
+	c.handshaken = true
+	return nil
 }
 
 // readHeader reads under one absolute deadline.
@@ -198,9 +214,7 @@ func (c *conn) readHeader(p []byte) (int, error) {
 		c.headerUntil = time.Now().Add(c.srv.cfg.HeaderTimeout)
 		c.setReadUntil(c.headerUntil)
 	}
-	n, err := c.Conn.Read(p)
-	c.handshaken = c.handshaken || n > 0
-	return n, err
+	return c.Conn.Read(p)
 }
 
 // readBody reads under the rolling deadline.

@@ -53,7 +53,7 @@ func errInternal() *Error {
 var ErrLengthRequired error = &Error{Status: http.StatusLengthRequired, Code: "MissingContentLength",
 	Message: "a Content-Length header is required"}
 
-// errParked tells fasthttp to let go of an idle connection. It wraps
+// errParked tells fasthttp to let go of a connection between requests. It wraps
 // net.ErrClosed so that fasthttp sends nothing to the client.
 var errParked = errParkedConn{}
 
