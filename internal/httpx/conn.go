@@ -103,7 +103,6 @@ func connState(nc net.Conn, state fasthttp.ConnState) {
 			c.toHeader()
 		}
 	case fasthttp.StateIdle:
-		c.flushPending()
 		c.phase = phaseIdle
 		c.idleUntil = time.Time{}
 		c.linger.Store(false)
@@ -121,6 +120,7 @@ func (c *conn) toRequest() {
 	c.in.reset()
 	c.out.reset()
 	c.readErr, c.writeErr = nil, nil
+	c.cork = false
 }
 
 // headersDone makes fasthttp call SetReadDeadline when it has read a request's
@@ -145,7 +145,6 @@ func (c *conn) SetDeadline(time.Time) error { return nil }
 func (c *conn) SetWriteDeadline(time.Time) error { return nil }
 
 func (c *conn) Read(p []byte) (int, error) {
-	c.flushPending()
 	if c.failed != nil {
 		c.readErr = c.failed
 		return 0, c.failed
@@ -253,15 +252,15 @@ func (c *conn) rollRead(now time.Time) {
 
 // Write sends p under the rolling deadline.
 func (c *conn) Write(p []byte) (int, error) {
+	if len(c.pending) > 0 {
+		return c.writePending(p)
+	}
 	if c.cork && len(p) == writeBufferSize && c.tcp != nil && c.tls == nil {
 		// The first part of a response; the rest is about to follow, and one
 		// writev sends both.
 		c.cork = false
-		c.pending = append(c.pending[:0], p...)
+		c.pending = append(c.pending, p...)
 		return len(p), nil
-	}
-	if len(c.pending) > 0 {
-		return c.writePending(p)
 	}
 	n, err := c.write(p)
 	if err != nil && c.suspended != nil {
@@ -294,15 +293,6 @@ func (c *conn) writePending(p []byte) (int, error) {
 		return n - held + m, err
 	}
 	return max(0, n-held), c.wroteErr(err)
-}
-
-func (c *conn) flushPending() {
-	if len(c.pending) > 0 {
-		if _, err := c.writePending(nil); err != nil {
-			c.failed = err
-		}
-	}
-	c.cork = false
 }
 
 func (c *conn) write(p []byte) (int, error) {
@@ -397,7 +387,7 @@ func (c *conn) gone() bool {
 }
 
 // Close parks the connection or closes it, lingering if the client may not
-// have read its response.
+// have read its response. Shutdown may call it from another goroutine.
 func (c *conn) Close() error {
 	if c.parking.CompareAndSwap(true, false) {
 		c.home.park(c)
@@ -406,7 +396,6 @@ func (c *conn) Close() error {
 	if !c.closed.CompareAndSwap(false, true) {
 		return nil
 	}
-	c.flushPending()
 	if c.linger.Load() {
 		c.lingerClose()
 	}

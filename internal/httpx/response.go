@@ -19,7 +19,6 @@ func (c *Ctx) SendBytes(b []byte) {
 		c.sent = 0
 	}
 	c.rc.Response.SetBody(b)
-	c.conn.cork = len(b) > writeBufferSize
 }
 
 // SendHead answers a HEAD request for a body of n bytes without needing one.
@@ -82,7 +81,6 @@ func (c *Ctx) resetBody() {
 	c.rc.HijackSetNoResponse(false)
 	c.rc.Response.ResetBody()
 	c.rc.Response.SkipBody = false
-	c.conn.cork = false
 	c.sent = 0
 	c.responded = false
 }

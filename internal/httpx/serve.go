@@ -45,8 +45,16 @@ func (s *Server) serve(rc *fasthttp.RequestCtx) {
 		c.conn.linger.Store(true)
 	}
 	if !c.stream.active {
+		// A body larger than the buffer is sure to follow a full buffer.
+		cn := c.conn
+		cn.cork = c.sent > writeBufferSize && bodyAllowed(c.status)
 		s.finish(c)
 	}
+}
+
+// bodyAllowed reports whether a response with this status can have a body.
+func bodyAllowed(status int) bool {
+	return status >= http.StatusOK && status != http.StatusNoContent && status != http.StatusNotModified
 }
 
 // call runs the handler; a panic becomes an error.
