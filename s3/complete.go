@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"strconv"
+	"strings"
 
 	"gantry/s3/checksum"
 	"gantry/store"
@@ -24,6 +25,7 @@ func (g *Gateway) completeUpload(r *request) error {
 	if err != nil {
 		return err
 	}
+	r.sumOfWhole = true
 	raw, release, err := g.readXML(r, maxCompleteXML, false)
 	if err != nil {
 		return err
@@ -151,32 +153,16 @@ func (c *completion) sums(parts []store.Part) (store.Sums, error) {
 	if c.algorithm == checksum.None {
 		return s, nil
 	}
-	if !ok || c.algorithm != algorithm || c.upload.ChecksumComposite {
-		return s, c.compareOther(parts)
+	if !ok || c.algorithm != algorithm {
+		sum, ok = combine(parts, c.algorithm, false)
 	}
-	if sum.Value != checksum.Encode(c.want) {
-		return s, errWholeChecksum(c.algorithm)
+	if !ok {
+		return s, newError(codeInvalidRequest, "The parts have no "+c.algorithm.String()+" checksum.")
+	}
+	if value, _, _ := strings.Cut(sum.Value, "-"); value != checksum.Encode(c.want) {
+		return s, newError(codeBadDigest, "The "+c.algorithm.String()+" you specified did not match the calculated checksum.")
 	}
 	return s, nil
-}
-
-// compareOther checks a checksum of the whole that is not the one kept.
-func (c *completion) compareOther(parts []store.Part) error {
-	if !c.algorithm.Combines() {
-		return newError(codeInvalidRequest, "A "+c.algorithm.String()+" checksum of the whole object cannot be verified.")
-	}
-	sum, ok := combine(parts, c.algorithm, false)
-	if !ok {
-		return newError(codeInvalidRequest, "The parts have no "+c.algorithm.String()+" checksum.")
-	}
-	if sum.Value != checksum.Encode(c.want) {
-		return errWholeChecksum(c.algorithm)
-	}
-	return nil
-}
-
-func errWholeChecksum(a checksum.Algorithm) error {
-	return newError(codeBadDigest, "The "+a.String()+" you specified did not match the calculated checksum.")
 }
 
 // joinETags makes the ETag of an object of several parts: the MD5 of their MD5s, and their number.
@@ -194,6 +180,9 @@ func joinETags(etags []string) string {
 
 // combine makes the checksum of the whole; it is not ok if a part has none.
 func combine(parts []store.Part, a checksum.Algorithm, composite bool) (store.Checksum, bool) {
+	if !composite && !a.Combines() {
+		return store.Checksum{}, false
+	}
 	raw := make([][]byte, len(parts))
 	for i := range parts {
 		for j := range parts[i].Checksums {

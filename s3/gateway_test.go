@@ -3,8 +3,13 @@ package s3_test
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash"
+	"hash/crc32"
 	"io"
 	"net"
 	"net/http"
@@ -15,6 +20,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	awss3 "github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 	"github.com/aws/smithy-go"
 	"github.com/minio/minio-go/v7/pkg/signer"
 
@@ -281,3 +287,17 @@ func unescape(s string) (string, error) {
 	}
 	return b.String(), nil
 }
+
+func crc32c(b []byte) string {
+	sum := crc32.Checksum(b, crc32.MakeTable(crc32.Castagnoli))
+	return base64.StdEncoding.EncodeToString(binary.BigEndian.AppendUint32(nil, sum))
+}
+
+func checksumAlgorithm(name string) types.ChecksumAlgorithm { return types.ChecksumAlgorithm(name) }
+
+// newSHA256 is what minio-go's signer wants for its chunks.
+func newSHA256() mdHasher { return mdHasher{sha256.New()} }
+
+type mdHasher struct{ hash.Hash }
+
+func (mdHasher) Close() {}

@@ -25,6 +25,7 @@ type request struct {
 	signature  *sigv4.Signature // nil if the request is not signed
 	signingKey []byte
 	payload    string // x-amz-content-sha256 in force; empty if none was given
+	sumOfWhole bool   // x-amz-checksum-* speaks of the object that is completed, not of the body
 }
 
 // header is one header line with a lower-case name.

@@ -135,7 +135,7 @@ func appendXML(b []byte, s string) []byte {
 			esc = "&quot;"
 		case c == '\'':
 			esc = "&apos;"
-		case c < ' ' || c == 0x7f:
+		case c < ' ' && c != '\n' && c != '\t' || c == 0x7f:
 			esc = controlReference(c)
 		case c >= utf8.RuneSelf:
 			esc, n = checkRune(s[i:])

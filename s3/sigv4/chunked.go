@@ -239,7 +239,8 @@ func (c *ChunkReader) appendPrefix(b []byte, name string) []byte {
 	return b
 }
 
-// end reads what follows the last chunk. Some clients leave out the final CRLF.
+// end reads what follows the last chunk. Some clients leave out the final CRLF, and some put an empty line between the
+// trailers and their signature.
 func (c *ChunkReader) end() error {
 	var signature []byte
 	for {
@@ -249,6 +250,9 @@ func (c *ChunkReader) end() error {
 		line, err := c.line()
 		if err != nil {
 			return err
+		}
+		if len(line) == 0 && c.signed() && len(c.trailers) > 0 && signature == nil {
+			continue
 		}
 		if len(line) == 0 {
 			break

@@ -190,6 +190,10 @@ func TestPublishedTrailer(t *testing.T) {
 	if err != nil || len(got) != 66560 || c.Trailer("x-amz-checksum-crc32c") != "sOO8/Q==" {
 		t.Fatalf("got %d bytes, trailer %q, %v", len(got), c.Trailer("x-amz-checksum-crc32c"), err)
 	}
+	// As minio-go writes it.
+	if _, _, err := decode(t, r, exampleBody(sigs, "x-amz-checksum-crc32c:sOO8/Q==\n\r\n"+signature+"\r\n"), "x-amz-checksum-crc32c"); err != nil {
+		t.Errorf("empty line before the signature: %v", err)
+	}
 	for _, tail := range []string{
 		"x-amz-checksum-crc32c:sOO8/Q==\r\n\r\n", // not signed
 		"x-amz-checksum-crc32c:sOO8/A==\r\n" + signature + "\r\n",
