@@ -99,7 +99,7 @@ func (j *jsonWriter) dataset() error {
 		e := element{tag: tagPixelData, vr: VR(j.opts.PixelVR[0])<<8 | VR(j.opts.PixelVR[1]), length: 0}
 		at := len(j.dst)
 		j.dst = appendKey(j.dst, &e)
-		j.bulk(&e)
+		j.bulk(e.tag)
 		j.dst = append(j.dst, '}', ',')
 		j.addSpan(e.tag, at, &sorted, mark)
 	}
@@ -198,10 +198,7 @@ func (j *jsonWriter) element(e *element, limit int64, depth int) error {
 		return nil
 	case e.tag == tagPixelData, e.length == undefined,
 		binary && int64(e.length) > int64(j.opts.Inline), e.length > maxInlineText:
-		was := len(j.path)
-		j.path = appendTagHex(j.path, e.tag)
-		j.bulk(e)
-		j.path = j.path[:was]
+		j.bulk(e.tag)
 		return j.skip(e, limit, depth)
 	}
 	b, err := j.value(e, maxInlineText)
@@ -228,14 +225,17 @@ func (j *jsonWriter) takeIssuer(tag uint32, b []byte) {
 	}
 }
 
-// bulk writes the reference to the value at path.
-func (j *jsonWriter) bulk(*element) {
+// bulk writes the reference to the value of tag.
+func (j *jsonWriter) bulk(tag uint32) {
 	if j.opts.BulkDataURI == nil {
 		return
 	}
+	was := len(j.path)
+	j.path = appendTagHex(j.path, tag)
 	j.dst = append(j.dst, `,"BulkDataURI":"`...)
 	j.dst = j.opts.BulkDataURI(j.dst, j.path)
 	j.dst = append(j.dst, '"')
+	j.path = j.path[:was]
 }
 
 const utf8Member = `"00080005":{"vr":"CS","Value":["ISO_IR 192"]},`
@@ -265,9 +265,7 @@ func (j *jsonWriter) sequence(e *element, limit int64, depth int) error {
 	asBytes := *e
 	asBytes.vr = UN
 	j.dst = appendKey(j.dst, &asBytes)
-	j.path = appendTagHex(j.path, e.tag)
-	j.bulk(&asBytes)
-	j.path = j.path[:path]
+	j.bulk(e.tag)
 	j.dst = append(j.dst, '}', ',')
 	return j.skip(e, limit, depth)
 }
