@@ -5,11 +5,11 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 
@@ -27,6 +27,8 @@ const (
 	maxMetadataBuffer = 16 << 20
 	// maxHeaderBuffer is the largest header read in one piece; larger ones are read in small ones.
 	maxHeaderBuffer = 4 << 20
+	// headerSlack is how much is read beyond the header, for part10 reads in chunks.
+	headerSlack = 64 << 10
 )
 
 // metadata serves the metadata of a study, series or instance as DICOM JSON (PS3.18 10.4.1.1.2).
@@ -318,28 +320,48 @@ func (rq *request) document(dst []byte, h *headerRef) ([]byte, error) {
 	defer o.Close()
 	prefix := escaped(instanceURL(rq.base, rq.route.study, h.series, h.sop) + "/bulkdata/")
 	opts := part10.JSONOptions{BulkDataURI: func(dst, path []byte) []byte {
-		return append(append(dst, prefix...), path...)
+		if dst = append(dst, prefix...); len(path) == 0 {
+			return append(dst, pixelDataTag...)
+		}
+		return append(dst, path...)
 	}}
-	if h.header < h.size {
-		opts.PixelVR = "OW"
-		if !convertible(h.syntax) {
-			opts.PixelVR = "OB"
-		}
+	size := h.size
+	if h.header < h.size && !convertible(h.syntax) { // don't walk over the fragments
+		size, opts.PixelVR = h.header, "OB"
 	}
-	var src io.ReaderAt = o
-	if h.header <= maxHeaderBuffer {
-		buf, _ := headerPool.Get().(*[]byte)
-		defer headerPool.Put(buf)
-		if int64(cap(*buf)) < h.header {
-			*buf = make([]byte, h.header)
-		}
-		*buf = (*buf)[:h.header]
-		if n, err := o.ReadAt(*buf, 0); err != nil && (!errors.Is(err, io.EOF) || int64(n) < h.header) {
-			return dst, err
-		}
-		src = bytes.NewReader(*buf)
+	buf, _ := headerPool.Get().(*[]byte)
+	defer headerPool.Put(buf)
+	src, err := readAhead(o, buf, min(h.header+headerSlack, size))
+	if err != nil {
+		return dst, err
 	}
-	return part10.WriteJSON(dst, src, h.header, opts)
+	return part10.WriteJSON(dst, src, size, opts)
+}
+
+// readAhead reads the first n bytes of an object in one go, if they are not too many, for the store verifies whole
+// blocks whatever is read of them.
+func readAhead(o *store.Object, buf *[]byte, n int64) (io.ReaderAt, error) {
+	if n > maxHeaderBuffer {
+		return o, nil
+	}
+	*buf = slices.Grow((*buf)[:0], int(n))[:n]
+	if got, err := o.ReadAt(*buf, 0); int64(got) < n {
+		return nil, err
+	}
+	return &headed{*buf, o}, nil
+}
+
+// headed is an object whose first bytes are at hand.
+type headed struct {
+	head []byte
+	rest io.ReaderAt
+}
+
+func (h *headed) ReadAt(p []byte, off int64) (int, error) {
+	if off >= 0 && off+int64(len(p)) <= int64(len(h.head)) {
+		return copy(p, h.head[off:]), nil
+	}
+	return h.rest.ReadAt(p, off)
 }
 
 // escaped returns s as it stands inside a JSON string.

@@ -4,11 +4,12 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
-	"strings"
 
+	"gantry/dicomweb/part10"
 	"gantry/store"
 )
 
@@ -112,7 +113,7 @@ func (f form) syntaxFor(stored string) (syntax string, ok bool) {
 // convertible tells whether a transfer syntax can be brought into Explicit VR Little Endian without decoding pixels.
 func convertible(syntax string) bool {
 	switch syntax {
-	case implicitLE, explicitLE, explicitBE, deflatedLE:
+	case implicitLE, explicitLE, explicitBE, deflatedLE, part10.PrivateGE:
 		return true
 	}
 	return false
@@ -152,25 +153,33 @@ func notAcceptable() error {
 // sendSingle sends one instance on its own, with ranges if it is sent as stored.
 func (rq *request) sendSingle(r ref, f form) error {
 	syntax, _ := f.syntaxFor(r.syntax)
-	rq.SetHeader("Content-Type", typeDICOM+"; transfer-syntax="+syntax)
 	o, err := rq.open(r)
 	if err != nil {
 		return err
 	}
-	if syntax == r.syntax {
-		return rq.sendRange(o, 0, o.Size)
+	if syntax != r.syntax {
+		c, err := part10.NewConversion(o, o.Size)
+		switch {
+		case err == nil:
+			rq.SetHeader("Content-Type", instanceType(syntax))
+			rq.SendStream(c.Size, &converted{c, o})
+			return nil
+		case f.syntax != "" || !errors.Is(err, part10.ErrCannot):
+			_ = o.Close()
+			return conversionError(err)
+		}
 	}
-	defer o.Close()
-	size, err := explicitSize(o)
-	if err != nil {
-		return err
+	rq.SetHeader("Content-Type", instanceType(r.syntax))
+	return rq.sendRange(o, 0, o.Size)
+}
+
+func instanceType(syntax string) string { return typeDICOM + "; transfer-syntax=" + syntax }
+
+func conversionError(err error) error {
+	if errors.Is(err, part10.ErrCannot) {
+		return notAcceptable()
 	}
-	o2, err := rq.open(r)
-	if err != nil {
-		return err
-	}
-	rq.SendStream(size, &converted{o: o2})
-	return nil
+	return err
 }
 
 // open opens an object of the request's archive.
@@ -183,12 +192,9 @@ func (rq *request) open(r ref) (*store.Object, error) {
 }
 
 // converted is an object that is brought into Explicit VR Little Endian while it is sent.
-type converted struct{ o *store.Object }
-
-func (c *converted) WriteTo(w io.Writer) (int64, error) {
-	n := &counter{w: w}
-	err := writeExplicit(n, c.o)
-	return n.n, err
+type converted struct {
+	*part10.Conversion
+	o *store.Object
 }
 
 func (c *converted) Read([]byte) (int, error) { return 0, errUnreadable }
@@ -211,13 +217,16 @@ type related struct {
 	ctx      context.Context
 	boundary string
 	parts    []relatedPart
+	object   *store.Object // closed after the last part; nil if each part opens its own
 }
 
 // relatedPart is one part: its header and how to write its content.
 type relatedPart struct {
 	header string // lines with their ends, without the empty line
-	size   int64  // of the content; -1 if unknown until it is written
+	size   int64  // of the content; -1 if it is known only once begun
 	write  func(w io.Writer) error
+	begin  func(p *relatedPart) error // called, if set, before anything of the part is written; may change all of it
+	done   func() error               // called, if set, once for every begin that succeeded
 }
 
 func newBoundary() string {
@@ -236,7 +245,7 @@ func (m *related) send(rq *request, inner string) error {
 	}
 	rq.SendChunked(func(w io.Writer) error {
 		_, err := m.WriteTo(w)
-		return err
+		return errors.Join(err, m.Close())
 	})
 	return nil
 }
@@ -270,43 +279,89 @@ func (m *related) WriteTo(w io.Writer) (int64, error) {
 		if err := m.ctx.Err(); err != nil {
 			return c.n, err
 		}
-		if _, err := io.WriteString(c, m.opening(i)); err != nil {
+		if err := m.writePart(c, i); err != nil {
 			return c.n, err
-		}
-		before := c.n
-		if err := m.parts[i].write(c); err != nil {
-			return c.n, err
-		}
-		if want := m.parts[i].size; want >= 0 && c.n-before != want {
-			return c.n, fmt.Errorf("part of %d bytes changed to %d while it was sent", want, c.n-before)
 		}
 	}
 	_, err := io.WriteString(c, m.closing())
 	return c.n, err
 }
 
+func (m *related) writePart(c *counter, i int) (err error) {
+	p := &m.parts[i]
+	if p.begin != nil {
+		if err := p.begin(p); err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, p.done()) }()
+	}
+	if _, err := io.WriteString(c, m.opening(i)); err != nil {
+		return err
+	}
+	before := c.n
+	if err := p.write(c); err != nil {
+		return err
+	}
+	if p.size >= 0 && c.n-before != p.size {
+		return fmt.Errorf("part of %d bytes changed to %d while it was sent", p.size, c.n-before)
+	}
+	return nil
+}
+
 func (m *related) Read([]byte) (int, error) { return 0, errUnreadable }
 
-// Close has nothing to close: each part's object is closed when the part was written.
-func (m *related) Close() error { return nil }
+// Close closes the object that all parts share; objects of their own are closed when the part was written.
+func (m *related) Close() error {
+	if m.object == nil {
+		return nil
+	}
+	return m.object.Close()
+}
 
 // sendRelated sends instances as multipart/related.
 func (rq *request) sendRelated(refs []ref, f form) error {
 	m := &related{parts: make([]relatedPart, len(refs))}
 	for i, r := range refs {
 		syntax, _ := f.syntaxFor(r.syntax)
-		var h strings.Builder
-		h.WriteString("Content-Type: " + typeDICOM + "; transfer-syntax=" + syntax + "\r\n")
-		h.WriteString("Content-Location: " + instanceURL(rq.base, rq.route.study, r.series, r.sop) + "\r\n")
-		m.parts[i] = relatedPart{header: h.String(), size: r.size}
-		if syntax == r.syntax {
-			m.parts[i].write = func(w io.Writer) error { return rq.copyStored(w, r) }
-		} else {
-			m.parts[i].size = -1
-			m.parts[i].write = func(w io.Writer) error { return rq.copyExplicit(w, r) }
+		p := &m.parts[i]
+		p.header, p.size = rq.partHeader(r, r.syntax), r.size
+		p.write = func(w io.Writer) error { return rq.copyStored(w, r) }
+		if syntax != r.syntax {
+			p.size = -1
+			p.begin = func(p *relatedPart) error { return rq.beginConverted(p, r, f) }
 		}
 	}
 	return m.send(rq, typeDICOM)
+}
+
+func (rq *request) partHeader(r ref, syntax string) string {
+	return "Content-Type: " + instanceType(syntax) + "\r\n" +
+		"Content-Location: " + instanceURL(rq.base, rq.route.study, r.series, r.sop) + "\r\n"
+}
+
+// beginConverted prepares a part that is to be brought into Explicit VR Little Endian, or, if that turns out not to be
+// possible and the client did not insist, sent as stored.
+func (rq *request) beginConverted(p *relatedPart, r ref, f form) error {
+	o, err := rq.open(r)
+	if err != nil {
+		return err
+	}
+	p.done = o.Close
+	c, err := part10.NewConversion(o, o.Size)
+	switch {
+	case err == nil:
+		p.header, p.size = rq.partHeader(r, explicitLE), c.Size
+		p.write = func(w io.Writer) error {
+			_, err := c.WriteTo(w)
+			return err
+		}
+		return nil
+	case f.syntax == "" && errors.Is(err, part10.ErrCannot):
+		p.size = o.Size
+		p.write = func(w io.Writer) error { return copyRange(w, o, 0, o.Size) }
+		return nil
+	}
+	return errors.Join(err, o.Close())
 }
 
 // copyStored writes an object as it is.
@@ -317,16 +372,6 @@ func (rq *request) copyStored(w io.Writer, r ref) error {
 	}
 	defer o.Close()
 	return copyRange(w, o, 0, o.Size)
-}
-
-// copyExplicit writes an object in Explicit VR Little Endian.
-func (rq *request) copyExplicit(w io.Writer, r ref) error {
-	o, err := rq.open(r)
-	if err != nil {
-		return err
-	}
-	defer o.Close()
-	return writeExplicit(w, o)
 }
 
 // copyRange writes n bytes of an object.

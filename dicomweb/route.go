@@ -26,17 +26,19 @@ const (
 	resWADOURI
 )
 
+const pixelDataTag = "7FE00010"
+
 // maxFrames bounds the frame list of one request.
 const maxFrames = 16 << 10
 
 // route is a parsed path. UIDs are validated; empty ones are not part of the path.
 type route struct {
-	bucket                string // "" for the default archive
-	resource              resource
-	study, series, sop    string
-	bulkPath              string // of bulk data, relative to .../bulkdata/; "" for all of the resource
-	frames                []int
-	badFrames, wholePixel bool // pixeldata: all frames
+	bucket             string // "" for the default archive
+	resource           resource
+	study, series, sop string
+	bulkPath           string // of bulk data, relative to .../bulkdata/; "" for all of the resource
+	frames             []int  // nil for all
+	badFrames          bool
 }
 
 // reserved are path segments after the service root that are no bucket names.
@@ -130,7 +132,7 @@ func (r *route) parseLeaf(seg []string) {
 		r.resource = resRendered
 	case r.sop == "":
 	case len(seg) == 1 && seg[0] == "pixeldata":
-		r.resource, r.wholePixel = resFrames, true
+		r.resource = resFrames // all of them
 	case seg[0] == "bulkdata" && len(seg) > 1:
 		r.resource, r.bulkPath = resBulkData, unescape(strings.Join(seg[1:], "/"))
 	case seg[0] == "frames" && len(seg) == 2:
