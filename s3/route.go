@@ -211,7 +211,7 @@ func (r *request) subresource() (sub string, known bool) {
 		case name == "x-id" || name == "versionId" || name == "partNumber" || hasAmzPrefix(name):
 		case name == "AWSAccessKeyId" || name == "Signature" || name == "Expires": // refused as what it is, with the signature
 		case reads && readParams[name]:
-		case !reads || r.query[i].Bare:
+		case !reads || r.query[i].Value == "":
 			return "", false
 		}
 	}

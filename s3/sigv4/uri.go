@@ -6,10 +6,9 @@ import (
 	"strings"
 )
 
-// Param is one parameter of a query, decoded. Bare tells that it had no equals sign.
+// Param is one parameter of a query, decoded.
 type Param struct {
 	Name, Value string
-	Bare        bool
 }
 
 // Query holds the parameters of a query in order of their appearance.
@@ -32,13 +31,13 @@ func ParseQuery(raw string) (Query, error) {
 		if pair == "" {
 			continue
 		}
-		name, value, found := strings.Cut(pair, "=")
+		name, value, _ := strings.Cut(pair, "=")
 		name, ok1 := Unescape(name, true)
 		value, ok2 := Unescape(value, true)
 		if !ok1 || !ok2 {
 			return nil, errQuery
 		}
-		q = append(q, Param{Name: name, Value: value, Bare: !found})
+		q = append(q, Param{Name: name, Value: value})
 	}
 	return q, nil
 }
