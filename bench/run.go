@@ -150,7 +150,7 @@ func parse(args []string, stderr io.Writer) (Options, outputs, error) {
 	fs.Float64Var(&s.Rate, "rate", 0, "operations per second, latency from the intended start; 0: as fast as answers come")
 	fs.DurationVar(&s.Duration, "duration", 5*time.Second, "length of each measurement (stow: until all is stored)")
 	fs.Int64Var(&s.Count, "count", 0, "operations in each measurement, if that is sooner")
-	fs.IntVar(&s.Studies, "studies", 16, "studies that stow stores, or that reading workloads read from if stow has not run (about 30 instances each)")
+	fs.IntVar(&s.Studies, "studies", 16, "studies to store, by stow or for reading workloads (about 30 instances each)")
 	fs.IntVar(&s.Objects, "objects", 512, "S3 objects to read from")
 	fs.IntVar(&s.Keys, "keys", 5000, "S3 keys to list in")
 	fs.StringVar(&s.Query, "query", "", "QIDO queries, separated by commas: patient, accession, date, wildcard, name")

@@ -46,6 +46,14 @@ func Compare(ctx context.Context, s *Scenario, rt Runtime) ([]Row, []*bench.Resu
 	for i := range s.Steps {
 		c := &s.Steps[i]
 		_, _ = fmt.Fprintf(rt.Progress, "%s\n", c.Name)
+		if c.GoBench != nil {
+			more, err := c.GoBench.run(ctx, c)
+			if err != nil {
+				more = append(more, Row{Name: c.Name, Note: err.Error()})
+			}
+			rows = append(rows, more...)
+			continue
+		}
 		pairs, err := rt.compare(ctx, c)
 		if ctx.Err() != nil {
 			return rows, results, context.Cause(ctx)
@@ -90,7 +98,7 @@ func (rt *Runtime) compare(ctx context.Context, c *Comparison) ([]pair, error) {
 	}
 	var pairs []pair
 	for round := 0; round < c.Rounds || round < 2*c.Rounds && c.spread(pairs) > wideSpread; round++ {
-		p, err := runPair(ctx, of, to, c.Step, round%2 == 1)
+		p, err := runPair(ctx, of, to, c, round%2 == 1)
 		if err != nil {
 			return pairs, err
 		}
@@ -101,9 +109,9 @@ func (rt *Runtime) compare(ctx context.Context, c *Comparison) ([]pair, error) {
 }
 
 // runPair takes turns in going first, for the second finds a warmer machine.
-func runPair(ctx context.Context, of, to bench.Runner, step bench.Step, swap bool) (pair, error) {
+func runPair(ctx context.Context, of, to bench.Runner, c *Comparison, swap bool) (pair, error) {
 	var p pair
-	run := func(r bench.Runner, into **bench.Result) (err error) {
+	run := func(r bench.Runner, step bench.Step, into **bench.Result) (err error) {
 		if r == nil {
 			return nil
 		}
@@ -114,8 +122,8 @@ func runPair(ctx context.Context, of, to bench.Runner, step bench.Step, swap boo
 		}
 		return err
 	}
-	first := func() error { return run(of, &p.of) }
-	second := func() error { return run(to, &p.to) }
+	first := func() error { return run(of, c.Step, &p.of) }
+	second := func() error { return run(to, *c.AgainstStep, &p.to) }
 	if swap {
 		first, second = second, first
 	}

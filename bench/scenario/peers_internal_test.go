@@ -14,3 +14,11 @@ func TestChangeOrthancKeepsTheRest(t *testing.T) {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}
 }
+
+func TestParseGoBench(t *testing.T) {
+	names, values := parseGoBench([]byte("goos: linux\nBenchmarkA/c=1-2 \t 10\t 5 ns/op\t 59.15 MB/s\t 1.25 raw-ratio\n" +
+		"BenchmarkA/c=1-2 \t 10\t 7 ns/op\t 60 MB/s\t 1.5 raw-ratio\nPASS\nok gantry/store 90.0s\n"))
+	if len(names) != 1 || names[0] != "A/c=1" || median(values["A/c=1"]["raw-ratio"]) != 1.375 || median(values["A/c=1"]["ns/op"]) != 6 {
+		t.Errorf("names %q, values %v", names, values)
+	}
+}

@@ -49,7 +49,10 @@ const memoryStudies = 16
 // Run starts what the scenario needs, compares, and stops everything.
 func Run(ctx context.Context, s *Scenario, o Options) (*bench.Report, []Row, error) {
 	s.restrict(o)
-	gen := bench.NewGenerator(o.Seed)
+	gen, err := s.Data.generator(o.Seed)
+	if err != nil {
+		return nil, nil, err
+	}
 	rt := Runtime{
 		Runners: map[string]bench.Runner{
 			rawAppend: bench.RawAppend{Dir: o.Dir}, rawRead: bench.RawRead{Dir: o.Dir},

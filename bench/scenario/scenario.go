@@ -18,6 +18,7 @@ import (
 type Scenario struct {
 	Title   string            `yaml:"title"`
 	Rounds  int               `yaml:"rounds"` // of each comparison; 3 if not given
+	Data    *Data             `yaml:"data"`   // what studies are made of; none: a hospital's mix
 	Servers map[string]Server `yaml:"servers"`
 	Steps   []Comparison      `yaml:"steps"`
 }
@@ -35,7 +36,10 @@ type Comparison struct {
 	Against    string `yaml:"against"` // empty: only limits apply
 	Rounds     int    `yaml:"rounds"`  // 0: the scenario's
 	bench.Step `yaml:",inline"`
-	Goals      []Goal `yaml:"goals"`
+
+	AgainstStep *bench.Step `yaml:"against_step"` // what Against does, if it is not the same; whole, nothing is inherited
+	GoBench     *GoBench    `yaml:"go_bench"`     // instead of all of the above
+	Goals       []Goal      `yaml:"goals"`
 }
 
 // A Goal bounds the ratio of a metric (Of divided by Against, the median of all rounds) or, as a limit, the metric of
@@ -84,8 +88,19 @@ func (s *Scenario) check(c *Comparison) error {
 	if c.Rounds <= 0 {
 		c.Rounds = s.Rounds
 	}
-	if !slices.Contains(bench.Workloads(), c.Workload) {
-		return fmt.Errorf("no workload %q", c.Workload)
+	if c.GoBench != nil {
+		if c.Of != "" || c.Against != "" || c.Workload != "" {
+			return errors.New("go_bench goes with no server")
+		}
+		return nil
+	}
+	if c.AgainstStep == nil {
+		c.AgainstStep = &c.Step
+	}
+	for _, step := range []*bench.Step{&c.Step, c.AgainstStep} {
+		if !slices.Contains(bench.Workloads(), step.Workload) {
+			return fmt.Errorf("no workload %q", step.Workload)
+		}
 	}
 	for _, name := range []string{c.Of, c.Against} {
 		_, server := s.Servers[name]

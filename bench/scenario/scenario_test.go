@@ -12,7 +12,7 @@ import (
 )
 
 func TestShippedScenariosAreValid(t *testing.T) {
-	for _, name := range []string{"quick", "full"} {
+	for _, name := range []string{"quick", "full", "series500", "listmillion", "running"} {
 		s, err := scenario.Open(name)
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
@@ -29,13 +29,14 @@ func TestShippedScenariosAreValid(t *testing.T) {
 
 func TestReadRefusesMistakes(t *testing.T) {
 	for name, text := range map[string]string{
-		"unknown key":      "titel: x",
-		"unknown starter":  "servers: {a: {start: b}}",
-		"unknown workload": "servers: {a: {}}\nsteps: [{name: n, workload: w, of: a}]",
-		"unknown server":   "servers: {a: {}}\nsteps: [{name: n, workload: qido, of: b}]",
-		"unknown metric":   "servers: {a: {}}\nsteps: [{name: n, workload: qido, of: a, goals: [{metric: m, at_least: 1, limit: true}]}]",
-		"goal unbounded":   "servers: {a: {}}\nsteps: [{name: n, workload: qido, of: a, goals: [{metric: p99_ms, limit: true}]}]",
-		"ratio to nothing": "servers: {a: {}}\nsteps: [{name: n, workload: qido, of: a, goals: [{metric: p99_ms, at_most: 1}]}]",
+		"unknown key":         "titel: x",
+		"unknown starter":     "servers: {a: {start: b}}",
+		"unknown workload":    "servers: {a: {}}\nsteps: [{name: n, workload: w, of: a}]",
+		"unknown server":      "servers: {a: {}}\nsteps: [{name: n, workload: qido, of: b}]",
+		"unknown metric":      "servers: {a: {}}\nsteps: [{name: n, workload: qido, of: a, goals: [{metric: m, at_least: 1, limit: true}]}]",
+		"goal unbounded":      "servers: {a: {}}\nsteps: [{name: n, workload: qido, of: a, goals: [{metric: p99_ms, limit: true}]}]",
+		"go_bench and server": "servers: {a: {}}\nsteps: [{name: n, of: a, go_bench: {package: p, pattern: x}}]",
+		"ratio to nothing":    "servers: {a: {}}\nsteps: [{name: n, workload: qido, of: a, goals: [{metric: p99_ms, at_most: 1}]}]",
 	} {
 		if _, err := scenario.Read(strings.NewReader(text)); err == nil {
 			t.Errorf("%s: accepted", name)
