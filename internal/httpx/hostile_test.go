@@ -95,6 +95,7 @@ func TestAmbiguousFramingIsRefused(t *testing.T) {
 		"control character in URI": "PUT /x\x01 HTTP/1.1\r\nHost: h\r\n\r\n",
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			var rec recorder
 			s := serve(t, httpx.Config{Handler: rec.handle})
 			c := s.dial(t)
@@ -128,6 +129,7 @@ func TestMalformedChunks(t *testing.T) {
 		"extension after OWS": "5 ;a\r\nhello\r\n0\r\n\r\n",
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			var rec recorder
 			s := serve(t, httpx.Config{Handler: rec.handle})
 			c := s.dial(t)
@@ -167,6 +169,7 @@ func TestShortBodyIsUnexpectedEOF(t *testing.T) {
 		"before last":            chunked + "5\r\nhello\r\n0",
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			got := make(chan error, 1)
 			s := serve(t, httpx.Config{Handler: func(c *httpx.Ctx) error {
 				_, err := io.Copy(io.Discard, c.Body())
@@ -206,6 +209,7 @@ func TestUnreadBody(t *testing.T) {
 	}{{10, true}, {8192, true}, {100_000, true}, {256 << 10, true}, {400_000, false}, {3 << 20, false}} {
 		for _, chunked := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%d chunked %v", c.size, chunked), func(t *testing.T) {
+				t.Parallel()
 				var rec recorder
 				s := serve(t, httpx.Config{Handler: rec.handle})
 				cl := s.dial(t)

@@ -144,9 +144,20 @@ func (s *Server) finish(c *Ctx) {
 	s.ctxPool.Put(c)
 }
 
+// routeLabel asks RouteLabel, which may trip over a request that is only half there.
+func (s *Server) routeLabel(c *Ctx) (route string) {
+	defer func() {
+		if p := recover(); p != nil {
+			_ = s.panicked(c, p)
+			route = "unknown"
+		}
+	}()
+	return s.cfg.RouteLabel(c)
+}
+
 // record counts and logs one request.
 func (s *Server) record(c *Ctx) {
-	route := s.cfg.RouteLabel(c)
+	route := s.routeLabel(c)
 	took := time.Since(c.start)
 	status := c.status
 	s.metrics.observe(observation{route: route, status: status, took: took,
