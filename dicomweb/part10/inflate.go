@@ -64,13 +64,19 @@ func (z *inflater) close() {
 // section remembers a failure of the source, which flate would hide.
 type section struct {
 	r   *io.SectionReader
+	n   int64 // bytes read
 	err error
 }
 
 func (c *section) Read(p []byte) (int, error) {
 	n, err := c.r.Read(p)
-	if err != nil && !errors.Is(err, io.EOF) {
+	c.n += int64(n)
+	switch {
+	case err == nil:
+	case !errors.Is(err, io.EOF):
 		c.err = err
+	case c.n < c.r.Size():
+		c.err = io.ErrUnexpectedEOF
 	}
 	return n, err
 }

@@ -1,0 +1,143 @@
+package part10_test
+
+import (
+	"bytes"
+	"encoding/binary"
+	"encoding/json"
+	"math"
+	"strings"
+	"testing"
+
+	"gantry/dicomweb/part10"
+)
+
+// checkMember compares one member of a JSON object, as text.
+func checkMember(t *testing.T, object, key, want string) {
+	t.Helper()
+	var all map[string]json.RawMessage
+	if err := json.Unmarshal([]byte(object), &all); err != nil {
+		t.Fatalf("no JSON: %v: %.200s", err, object)
+	}
+	if got := string(all[key]); got != want {
+		t.Errorf("%s: got %s, want %s", key, got, want)
+	}
+}
+
+func f32(fs ...float32) string {
+	var b []byte
+	for _, f := range fs {
+		b = binary.LittleEndian.AppendUint32(b, math.Float32bits(f))
+	}
+	return string(b)
+}
+
+func TestJSONValues(t *testing.T) {
+	inf := float32(math.Inf(1))
+	for _, c := range []struct{ element, want string }{
+		{el(0x00090001, "IS", `1\-2\+03\ 4 \x\\2147483648`), `{"vr":"IS","Value":[1,-2,3,4,"x",null,2147483648]}`},
+		{el(0x00090001, "IS", `99999999999999999999\1.5\1e3`), `{"vr":"IS","Value":["99999999999999999999","1.5","1e3"]}`},
+		{el(0x00090001, "DS", `1.50\.5\5.\-.5E+3\007\1e999\-\ \1,5\0`), `{"vr":"DS","Value":[1.50,0.5,5,-0.5E+3,7,"1e999","-",null,"1,5",0]}`},
+		{el(0x00090001, "DS", `1e\1e+\+\.\-00.10`), `{"vr":"DS","Value":["1e","1e+","+",".",-0.10]}`},
+		{el(0x00090001, "US", u16(1)+u16(65535)), `{"vr":"US","Value":[1,65535]}`},
+		{el(0x00090001, "SS", u16(1)+u16(65535)), `{"vr":"SS","Value":[1,-1]}`},
+		{el(0x00090001, "UL", u32(-1)), `{"vr":"UL","Value":[4294967295]}`},
+		{el(0x00090001, "SL", u32(-1)), `{"vr":"SL","Value":[-1]}`},
+		{el(0x00090001, "UV", u64(1<<53-1)+u64(1<<53)+u64(-1)), `{"vr":"UV","Value":[9007199254740991,"9007199254740992","18446744073709551615"]}`},
+		{el(0x00090001, "SV", u64(-1)+u64(-1<<62)), `{"vr":"SV","Value":[-1,"-4611686018427387904"]}`},
+		{el(0x00090001, "FL", f32(1.1, inf, -inf, float32(math.NaN()))), `{"vr":"FL","Value":[1.1,"Infinity","-Infinity","NaN"]}`},
+		{el(0x00090001, "AT", u16(0x18)+u16(0x1063)), `{"vr":"AT","Value":["00181063"]}`},
+		{el(0x00090001, "US", "\x01"), `{"vr":"US","Value":[8193]}`},
+		{el(0x00090001, "OB", "\x00\x01"), `{"vr":"OB","InlineBinary":"AAE="}`},
+		{el(0x00090001, "LO", ` a \b `), `{"vr":"LO","Value":[" a","b"]}`},
+		{el(0x00090001, "LT", " a\\b\r\n\t\"\x01"), `{"vr":"LT","Value":[" a\\b\r\n\t\"\u0001"]}`},
+		{el(0x00090001, "LO", ""), `{"vr":"LO"}`}, {el(0x00090001, "LO", "  "), `{"vr":"LO"}`},
+		{el(0x00090001, "SQ", ""), `{"vr":"SQ"}`}, {el(0x00090001, "SQ", item("")), `{"vr":"SQ","Value":[{}]}`},
+		{el(0x00090001, "UI", "1.2\\1.3\x00"), `{"vr":"UI","Value":["1.2","1.3"]}`},
+		{el(0x00090001, "PN", `A^B=\=C==\\D`), `{"vr":"PN","Value":[{"Alphabetic":"A^B"},{"Ideographic":"C"},null,{"Alphabetic":"D"}]}`},
+		{el(0x00090001, "PN", `==c`), `{"vr":"PN","Value":[{"Phonetic":"c"}]}`},
+		{el(0x00090001, "UR", "http://x/\\y "), `{"vr":"UR","Value":["http://x/\\y"]}`},
+		{el(0x00090001, "OW", strings.Repeat("x", 1026)), `{"vr":"OW","BulkDataURI":"00090001"}`},
+		{rawEl(0x00090001, "  ", "ab"), `{"vr":"UN","InlineBinary":"YWI="}`},
+		{el(0x00090001, "SQ", item(el(0x00091001, "UN", strings.Repeat("x", 2000)))),
+			`{"vr":"SQ","Value":[{"00091001":{"vr":"UN","BulkDataURI":"00090001/1/00091001"}}]}`},
+		// A sequence that holds no items is shown as the bytes it is.
+		{el(0x00090001, "SQ", "not items!"), `{"vr":"UN","BulkDataURI":"00090001"}`},
+	} {
+		out, err := jsonOf(file(part10.ExplicitLE, c.element))
+		if err != nil {
+			t.Errorf("%q: %v", c.element, err)
+			continue
+		}
+		checkMember(t, out, "00090001", c.want)
+	}
+}
+
+func TestJSONOrderAndOmissions(t *testing.T) {
+	set := el(0x00100020, "LO", "second") + el(0x00100000, "UL", u32(0)) + el(0x00100010, "PN", "first") +
+		el(0x00100020, "LO", "again") + el(0xFFFCFFFC, "OB", "\x00\x00")
+	out, err := jsonOf(file(part10.ExplicitLE, set))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := `{"00080005":{"vr":"CS","Value":["ISO_IR 192"]},"00100010":{"vr":"PN","Value":[{"Alphabetic":"first"}]},` +
+		`"00100020":{"vr":"LO","Value":["second"]}}`
+	if out != want {
+		t.Errorf("got %s, want %s", out, want)
+	}
+}
+
+func TestJSONOfHeaderAlone(t *testing.T) {
+	b := file(part10.ExplicitLE, ids()+image(2, 2, 8, "1")+el(0x7FE00010, "OB", "abcd"))
+	in, err := index(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	opts := part10.JSONOptions{PixelVR: in.Pixels.VR.String(), BulkDataURI: func(dst, path []byte) []byte { return append(dst, path...) }}
+	whole, err := part10.WriteJSON(nil, bytes.NewReader(b), int64(len(b)), opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	header, err := part10.WriteJSON([]byte("x"), bytes.NewReader(b[:in.HeaderLen]), in.HeaderLen, opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if string(header) != "x"+string(whole) {
+		t.Errorf("got %s, want %s", header, whole)
+	}
+	checkMember(t, string(whole), "7FE00010", `{"vr":"OB","BulkDataURI":"7FE00010"}`)
+}
+
+func TestImplicitVRs(t *testing.T) {
+	set := implicitEl(0x00280103, u16(1)) + implicitEl(0x00280106, u16(0xFFFF)) + implicitEl(0x60023000, "ab") +
+		implicitEl(0x60020010, u16(7)) + implicitEl(0x00090010, "CREATOR ") + implicitEl(0x00091001, "ab") +
+		implicitEl(0x00283006, "ab") + implicitEl(0x00080001, u32(1))
+	out, err := jsonOf(file(part10.ImplicitLE, set))
+	if err != nil {
+		t.Fatal(err)
+	}
+	checkMember(t, out, "00280106", `{"vr":"SS","Value":[-1]}`)
+	checkMember(t, out, "60023000", `{"vr":"OW","InlineBinary":"YWI="}`)
+	checkMember(t, out, "60020010", `{"vr":"US","Value":[7]}`)
+	checkMember(t, out, "00090010", `{"vr":"LO","Value":["CREATOR"]}`)
+	checkMember(t, out, "00091001", `{"vr":"UN","InlineBinary":"YWI="}`)
+	checkMember(t, out, "00283006", `{"vr":"OW","InlineBinary":"YWI="}`)
+}
+
+func TestElementFindsNestedValues(t *testing.T) {
+	b := file(part10.ExplicitLE, ids()+undefinedEl(0x00400275, "SQ", delimited(el(0x00091001, "OB", "no"))+item(el(0x00091001, "OB", "yes!"))))
+	v, err := part10.Element(bytes.NewReader(b), int64(len(b)), "00400275/2/00091001")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := string(b[v.Range.Offset : v.Range.Offset+v.Range.Length]); got != "yes!" || !v.Direct || v.VR != part10.OB {
+		t.Errorf("got %q, %+v", got, v)
+	}
+	for path, want := range map[string]error{
+		"00400275/3/00091001": part10.ErrNoElement, "00400275/0/00091001": part10.ErrPath, "00400275": part10.ErrNoElement,
+		"00400275/1": part10.ErrPath, "": part10.ErrPath, "zz": part10.ErrPath, "00091001": part10.ErrNoElement,
+	} {
+		if _, err := part10.Element(bytes.NewReader(b), int64(len(b)), path); err != want { //nolint:errorlint // sentinels are returned bare
+			t.Errorf("%q: got %v, want %v", path, err, want)
+		}
+	}
+}
