@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"gantry/dicomweb/part10"
 	"gantry/store"
 )
 
@@ -79,7 +80,7 @@ func (p *plan) dates(q *query) int {
 		return unbounded
 	}
 	r, ok := k.match.(rangeMatcher)
-	if !ok {
+	if !ok || notIndexed(r.lo) || notIndexed(r.hi) {
 		return unbounded
 	}
 	p.lo = r.lo
@@ -93,6 +94,9 @@ func (p *plan) dates(q *query) int {
 	}
 	return int(hi.Sub(lo).Hours() / 24)
 }
+
+// notIndexed tells whether s, though it looks like a date, is none: studies with such dates stand among those without.
+func notIndexed(s string) bool { return len(s) >= 8 && part10.NormalDate(s[:8]) == "" }
 
 // strings uses the index of patient ID, accession number or patient's name. narrow wants literal values or long
 // prefixes; otherwise any pattern will do, for checking it on the index costs less than reading rows.
