@@ -18,6 +18,22 @@ func (id *Identity) objectName() string {
 	return id.Study + "/" + id.Series + "/" + id.SOP + objectExt
 }
 
+// shortKey leaves out a key that can be made from the identity: most can, and it is long.
+func (id *Identity) shortKey(key string) string {
+	if key == id.objectName() {
+		return ""
+	}
+	return key
+}
+
+// longKey undoes shortKey.
+func (id *Identity) longKey(short string) string {
+	if short == "" {
+		return id.objectName()
+	}
+	return short
+}
+
 func cutObjectName(name string) (study, series, sop string, ok bool) {
 	name, ok = strings.CutSuffix(name, objectExt)
 	parts := strings.Split(name, "/")
@@ -36,7 +52,8 @@ func (tx *txn) index(h *segment.Header) error {
 	if err != nil {
 		return err
 	}
-	tx.Put(sopKey(bucket, d.SOPInstance, LSN(h.LSN)), appendStr(appendStr(appendStr(nil, d.Study), d.Series), h.Fields.Key))
+	id := Identity{Study: d.Study, Series: d.Series, SOP: d.SOPInstance}
+	tx.Put(sopKey(bucket, d.SOPInstance, LSN(h.LSN)), appendStr(appendStr(appendStr(nil, d.Study), d.Series), id.shortKey(h.Fields.Key)))
 	if first != nil {
 		return tx.addDuplicates(bucket, 1)
 	}
@@ -88,7 +105,9 @@ func getIndexed(r catalog.Reader, bucket uint64, sop string) (*sopEntry, error) 
 	prefix := sopPrefix(bucket, sop)
 	err := catalog.Scan(r, prefix, catalog.PrefixEnd(prefix), func(k, v []byte) bool {
 		d := decoder{b: v}
-		found = &sopEntry{lsn: LSN(tailUint64(k)), study: d.str(), series: d.str(), key: d.str()}
+		found = &sopEntry{lsn: LSN(tailUint64(k)), study: d.str(), series: d.str()}
+		id := Identity{Study: found.study, Series: found.series, SOP: sop}
+		found.key = id.longKey(d.str())
 		derr = d.err
 		return false
 	})
@@ -99,9 +118,10 @@ func (tx *txn) addInstance(h *segment.Header) error {
 	bucket, d := h.Fields.BucketID, h.Fields.DICOM
 	lsn := LSN(h.LSN)
 	patient := d.PatientID + "\x00" + d.PatientIDIssuer
+	id := Identity{Study: d.Study, Series: d.Series, SOP: d.SOPInstance}
 	row := instanceValue{
 		SOP: d.SOPInstance, SOPClass: d.SOPClass, TransferSyntax: d.TransferSyntax, HeaderLen: d.HeaderLen,
-		FrameCount: d.FrameCount, Number: d.InstanceNumber, Size: objectSize(h), Modified: h.Time, Key: h.Fields.Key,
+		FrameCount: d.FrameCount, Number: d.InstanceNumber, Size: objectSize(h), Modified: h.Time, Key: id.shortKey(h.Fields.Key),
 		Patient: patient, Attrs: d.InstanceAttrs,
 	}
 	tx.Put(instanceKey(bucket, d.Study, d.Series, lsn), row.append(nil))

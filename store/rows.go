@@ -132,7 +132,8 @@ type instanceValue struct {
 	HeaderLen                     int64
 	FrameCount, Number            int
 	Size, Modified                int64
-	Key, Patient                  string
+	Key                           string // "" stands for the one made from the identity
+	Patient                       string
 	Attrs                         json.RawMessage
 }
 
@@ -154,11 +155,11 @@ func decodeInstance(v []byte) (*instanceValue, error) {
 }
 
 func (i *instanceValue) row(study, series string, lsn LSN) InstanceRow {
+	id := Identity{
+		Study: study, Series: series, SOP: i.SOP, SOPClass: i.SOPClass, TransferSyntax: i.TransferSyntax,
+		HeaderLen: i.HeaderLen, FrameCount: i.FrameCount,
+	}
 	return InstanceRow{
-		Identity: Identity{
-			Study: study, Series: series, SOP: i.SOP, SOPClass: i.SOPClass, TransferSyntax: i.TransferSyntax,
-			HeaderLen: i.HeaderLen, FrameCount: i.FrameCount,
-		},
-		Key: i.Key, LSN: lsn, Attrs: i.Attrs, InstanceNumber: i.Number, Size: i.Size, Modified: time.Unix(0, i.Modified).UTC(),
+		Identity: id, Key: id.longKey(i.Key), LSN: lsn, Attrs: i.Attrs, InstanceNumber: i.Number, Size: i.Size, Modified: time.Unix(0, i.Modified).UTC(),
 	}
 }
