@@ -31,11 +31,7 @@ func readBody(r io.Reader, hint, limit int64) (b *body, more bool, err error) {
 		}
 		buf := budget.GetBuf(int(want))[:want]
 		n, err := fill(r, buf)
-		if n == 0 {
-			budget.PutBuf(buf)
-		} else {
-			b.add(buf[:n])
-		}
+		b.add(fit(buf, n))
 		if errors.Is(err, io.EOF) {
 			return b, false, nil
 		}
@@ -61,7 +57,24 @@ func fill(r io.Reader, p []byte) (n int, err error) {
 	return n, err
 }
 
+// fit gives the n bytes read into a buffer in one that is not much larger: a body of unknown length was read into a whole
+// block.
+func fit(buf []byte, n int) []byte {
+	if n > cap(buf)/4 {
+		return buf[:n]
+	}
+	var small []byte
+	if n > 0 {
+		small = append(budget.GetBuf(n)[:0], buf[:n]...)
+	}
+	budget.PutBuf(buf)
+	return small
+}
+
 func (b *body) add(buf []byte) {
+	if len(buf) == 0 {
+		return
+	}
 	b.bufs = append(b.bufs, buf)
 	b.crcs = append(b.crcs, crc32.Checksum(buf, castagnoli))
 	b.size += int64(len(buf))

@@ -41,32 +41,60 @@ func (e *InstanceError) Unwrap() error { return e.Err }
 // ErrNotDICOM, ErrDuplicate, ErrWrongStudy, ErrFull, ErrBusy, ErrBroken, ErrClosed, the errors of Body and Sums. Once the
 // DICOM identity is known, an *InstanceError wraps them.
 func (s *Store) Put(ctx context.Context, p *Put) (PutResult, error) {
-	bucket, err := s.checkPut(p)
+	pending, err := s.Begin(ctx, p)
 	if err != nil {
 		return PutResult{}, err
+	}
+	return pending.Wait()
+}
+
+// Pending is a put that is on its way into the log.
+type Pending struct {
+	store *Store
+	draft *draft
+	op    *op
+}
+
+// Begin does what Put does up to the queue (1 to 3), so that the next body of the same client can be read meanwhile. Puts
+// begun one after the other are committed in that order. Wait must be called.
+func (s *Store) Begin(ctx context.Context, p *Put) (*Pending, error) {
+	bucket, err := s.checkPut(p)
+	if err != nil {
+		return nil, err
 	}
 	// 1
 	up, err := s.receive(ctx, p.Body, p.Size)
 	if err != nil {
-		return PutResult{}, err
+		return nil, err
 	}
-	defer up.close()
 	// 2
 	d := &draft{put: p, bucket: bucket, upload: up}
 	if err := s.examine(ctx, d); err != nil {
-		return PutResult{}, d.refuse(err)
+		up.close()
+		return nil, d.refuse(err)
 	}
 	// 3 to 6, by the sequencer: see prepare and write
-	o := &op{records: d.records, check: d.check}
-	if err := s.submit(ctx, o); err != nil {
+	o := &op{records: d.records, check: d.check, release: up.release}
+	if err := s.enqueue(ctx, o); err != nil {
+		up.close()
+		return nil, d.refuse(err)
+	}
+	return &Pending{store: s, draft: d, op: o}, nil
+}
+
+// Wait returns when the put is durable, or refused. It must be called once.
+func (p *Pending) Wait() (PutResult, error) {
+	d := p.draft
+	defer d.upload.close()
+	if err := p.store.await(p.op); err != nil {
 		return PutResult{}, d.refuse(err)
 	}
-	up.committed()
+	d.upload.committed()
 	if d.same != nil {
 		return PutResult{Info: *d.same, Unindexed: d.unindexed}, nil
 	}
-	s.metrics.stored(d.object.header)
-	info := entryOf(d.object.header).info(Key{Bucket: p.Bucket, Name: d.object.header.Fields.Key})
+	p.store.metrics.stored(d.object.header)
+	info := entryOf(d.object.header).info(Key{Bucket: d.put.Bucket, Name: d.object.header.Fields.Key})
 	return PutResult{Info: info, Stored: true, Duplicate: d.duplicate, Unindexed: d.unindexed}, nil
 }
 
@@ -148,7 +176,9 @@ func (u *received) read(ctx context.Context, r io.Reader, size int64) error {
 		return bodyError(err)
 	}
 	u.body, u.size = b, b.size
-	if more {
+	if !more {
+		u.claim.Shrink(b.size) // an unknown size reserved the most
+	} else {
 		var probe [1]byte
 		n, err := fill(r, probe[:])
 		if err != nil && !errors.Is(err, io.EOF) {
@@ -179,6 +209,7 @@ func (u *received) spill(ctx context.Context, r io.Reader, size int64) error {
 	for _, ext := range head.extents() {
 		err = errors.Join(err, u.stream.write(ctx, ext, err != nil))
 	}
+	u.claim.Shrink(ExtentSize)
 	for more := true; more && err == nil; {
 		var ext *body
 		hint := int64(-1)
@@ -219,10 +250,16 @@ func (u *received) committed() {
 	}
 }
 
-func (u *received) close() {
+// release gives back the memory of the body.
+func (u *received) release() {
 	u.body.free()
-	u.stream.abandon()
 	u.claim.Release()
+}
+
+// close releases everything. It may be called after release.
+func (u *received) close() {
+	u.release()
+	u.stream.abandon()
 }
 
 // readerAt gives the bytes received, wherever they are.

@@ -54,10 +54,12 @@ type op struct {
 	// well without writing anything. May be nil.
 	check func(tx *txn) error
 	// apply, if set, is done instead of records: a change of the catalog alone, for what is no part of the log.
-	apply  func(tx *txn) error
-	frees  bool // goes on while the disk is nearly full: deletes
-	done   chan error
-	result error // of check, until the batch is committed
+	apply func(tx *txn) error
+	// release gives back the memory of the payloads, once the records are written or refused. May be nil.
+	release func()
+	frees   bool // goes on while the disk is nearly full: deletes
+	done    chan error
+	result  error // of check, until the batch is committed
 }
 
 // errNothing tells that an operation has nothing to do.
@@ -70,17 +72,30 @@ func (o *op) size() (n int64) {
 	return n
 }
 
-// submit hands an operation to the sequencer and waits for its end. Once submitted it is not withdrawn: the caller's
-// context ends only the wait for a place in the queue.
+// submit hands an operation to the sequencer and waits for its end.
 func (s *Store) submit(ctx context.Context, o *op) error {
+	if err := s.enqueue(ctx, o); err != nil {
+		return err
+	}
+	return s.await(o)
+}
+
+// enqueue hands an operation to the sequencer. Once it is handed over it is not withdrawn: the caller's context ends only
+// the wait for a place in the queue.
+func (s *Store) enqueue(ctx context.Context, o *op) error {
 	o.done = make(chan error, 1)
 	select {
 	case s.queue <- o:
+		return nil
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	case <-s.stop:
 		return ErrClosed
 	}
+}
+
+// await waits for the end of an operation that was handed over.
+func (s *Store) await(o *op) error {
 	select {
 	case err := <-o.done:
 		return err
@@ -139,6 +154,9 @@ func (s *Store) commit(ops []*op) {
 		}
 	}
 	for i, o := range ops {
+		if o.release != nil {
+			o.release()
+		}
 		switch {
 		case o.result == nil:
 			o.done <- err
