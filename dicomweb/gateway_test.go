@@ -13,7 +13,6 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"strings"
 	"testing"
 	"time"
 
@@ -70,7 +69,12 @@ type site struct {
 // start runs a gateway; change may adjust its configuration.
 func start(t testing.TB, policy store.Duplicates, change func(*dicomweb.Config)) *site {
 	t.Helper()
-	st, err := store.Open(t.Context(), store.Config{Dir: t.TempDir(), Indexer: dicomweb.Index})
+	return startIn(t, t.TempDir(), policy, change)
+}
+
+func startIn(t testing.TB, dir string, policy store.Duplicates, change func(*dicomweb.Config)) *site {
+	t.Helper()
+	st, err := store.Open(t.Context(), store.Config{Dir: dir, Indexer: dicomweb.Index})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -260,5 +264,3 @@ func expectations(t testing.TB) map[string]string {
 	}
 	return out
 }
-
-var _ = strings.TrimSpace
