@@ -64,6 +64,7 @@ func (rq *request) metadata() error {
 type metadataPart struct {
 	series string
 	state  string // changes whenever the metadata may
+	count  int    // of instances
 	one    *store.InstanceRow
 }
 
@@ -76,7 +77,7 @@ func (rq *request) metadataParts() ([]metadataPart, error) {
 		if err != nil {
 			return nil, err
 		}
-		parts = append(parts, metadataPart{row.Series, fmt.Sprint(row.SOP, row.LSN, row.Modified.UnixNano()), &row})
+		parts = append(parts, metadataPart{row.Series, fmt.Sprint(row.SOP, row.LSN, row.Modified.UnixNano()), 1, &row})
 	case rq.route.series != "":
 		row, err := rq.g.objects.SeriesRow(rq.ctx, rq.bucket, rq.route.study, rq.route.series)
 		if err != nil {
@@ -99,7 +100,7 @@ func (rq *request) metadataParts() ([]metadataPart, error) {
 }
 
 func seriesPart(row *store.SeriesRow) metadataPart {
-	return metadataPart{row.UID, fmt.Sprint(row.UID, row.LSN, row.Modified.UnixNano(), row.Instances), nil}
+	return metadataPart{row.UID, fmt.Sprint(row.UID, row.LSN, row.Modified.UnixNano(), row.Instances), row.Instances, nil}
 }
 
 // metadataTag is a weak entity tag of the metadata: a digest of all that it depends on.
@@ -170,11 +171,19 @@ func (rq *request) buildMetadata(parts []metadataPart, key string, gz bool) erro
 		return rq.sendWhole(body)
 	}
 	b := &metadataBuilder{rq: rq, parts: parts}
+	left := 0
+	for _, p := range parts {
+		left += p.count
+	}
 	body := []byte{'['}
 	for len(body) <= maxMetadataBuffer {
+		before := len(body)
 		more, err := b.window(rq.ctx, &body)
 		if err != nil {
 			return err
+		}
+		if left -= metadataWindow; before == 1 && left > 0 { // what is to come will be about as large
+			body = slices.Grow(body, min(len(body)/metadataWindow*left*9/8, maxMetadataBuffer))
 		}
 		if !more {
 			body = append(body, ']')

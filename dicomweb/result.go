@@ -51,29 +51,48 @@ var returnedInstance = map[string]returned{
 	"00280100": {vr: "US", optional: true},
 }
 
+// returnedBy holds a table of returned attributes with the empty elements to write where there is no value.
+type returnedBy struct {
+	tags  map[string]returned
+	empty []entry
+}
+
+func newReturned(tags map[string]returned) *returnedBy {
+	r := &returnedBy{tags: tags}
+	for tag, d := range tags {
+		if !d.optional {
+			r.empty = append(r.empty, entry{tag, []byte(`{"vr":"` + d.vr + `"}`)})
+		}
+	}
+	return r
+}
+
+var (
+	byStudy    = newReturned(returnedStudy)
+	bySeries   = newReturned(returnedSeries)
+	byInstance = newReturned(returnedInstance)
+	byNothing  = newReturned(nil)
+)
+
 // wanted tells whether an attribute belongs into the results.
-func (s *search) wanted(tag string, defaults map[string]returned) bool {
-	if s.q.all || s.q.include[tag] {
+func (s *search) wanted(tag []byte, defaults *returnedBy) bool {
+	if s.q.all || s.q.include[string(tag)] {
 		return true
 	}
-	_, ok := defaults[tag]
+	_, ok := defaults.tags[string(tag)]
 	return ok
 }
 
 // stored adds the wanted attributes of one level, and empty ones for defaults that have no value.
-func (s *search) stored(attrs []byte, defaults map[string]returned) {
-	for tag, d := range defaults {
-		if !d.optional {
-			s.put(tag, d.vr)
-		}
-	}
+func (s *search) stored(attrs []byte, defaults *returnedBy) {
+	s.merge = append(s.merge, defaults.empty...)
 	m := newMembers(attrs)
 	for {
 		tag, value, ok := m.next()
 		if !ok {
 			return
 		}
-		if s.wanted(string(tag), defaults) {
+		if s.wanted(tag, defaults) {
 			s.merge = append(s.merge, entry{string(tag), value})
 		}
 	}
@@ -96,7 +115,7 @@ func (s *search) put(tag, vr string, values ...string) {
 	s.merge = append(s.merge, entry{tag, append(b, '}')})
 }
 
-// count adds an IS attribute.
+// number adds an IS attribute.
 func (s *search) number(tag string, n int) {
 	s.merge = append(s.merge, entry{tag, []byte(`{"vr":"IS","Value":[` + strconv.Itoa(n) + `]}`)})
 }
@@ -105,9 +124,9 @@ func (s *search) number(tag string, n int) {
 // unless more was asked for.
 func (s *search) studyEntries(row *store.StudyRow) {
 	if s.q.level != levelStudy && s.q.study != "" {
-		s.stored(row.Attrs, nil)
+		s.stored(row.Attrs, byNothing)
 	} else {
-		s.stored(row.Attrs, returnedStudy)
+		s.stored(row.Attrs, byStudy)
 		s.put("00080061", "CS", row.Modalities...)
 		s.number("00201206", row.Series)
 		s.number("00201208", row.Instances)
@@ -122,9 +141,9 @@ func (s *search) studyEntries(row *store.StudyRow) {
 
 func (s *search) seriesEntries(row *store.SeriesRow) {
 	if s.q.level == levelInstance && s.q.series != "" {
-		s.stored(row.Attrs, nil)
+		s.stored(row.Attrs, byNothing)
 	} else {
-		s.stored(row.Attrs, returnedSeries)
+		s.stored(row.Attrs, bySeries)
 		s.number("00201209", row.Instances)
 	}
 	s.put("0020000E", "UI", row.UID)
@@ -132,7 +151,7 @@ func (s *search) seriesEntries(row *store.SeriesRow) {
 }
 
 func (s *search) instanceEntries(series *store.SeriesRow, row *store.InstanceRow) {
-	s.stored(row.Attrs, returnedInstance)
+	s.stored(row.Attrs, byInstance)
 	s.put("00080016", "UI", row.SOPClass)
 	s.put("00080018", "UI", row.SOP)
 	s.put("00083002", "UI", row.TransferSyntax)
