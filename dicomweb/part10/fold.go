@@ -12,7 +12,9 @@ import (
 // NFC, case folded, spaces around components and empty trailing components dropped.
 func FoldName(group string) string {
 	s := strings.Trim(group, padding)
-	if !isLowerASCII(s) {
+	if isASCII(s) {
+		s = strings.ToLower(s)
+	} else {
 		s = norm.NFC.String(cases.Fold().String(norm.NFC.String(s)))
 	}
 	if strings.Contains(s, " ") {
@@ -28,8 +30,8 @@ func FoldName(group string) string {
 // FoldPlain returns s without case, diacritics and compatibility differences (width,
 // ligatures), for fuzzy matching.
 func FoldPlain(s string) string {
-	if isLowerASCII(s) {
-		return s
+	if isASCII(s) {
+		return strings.ToLower(s)
 	}
 	s = cases.Fold().String(norm.NFKD.String(s))
 	var b strings.Builder
@@ -55,9 +57,9 @@ func PlainWords(name string) []string {
 	})
 }
 
-func isLowerASCII(s string) bool {
+func isASCII(s string) bool {
 	for i := range len(s) {
-		if s[i] >= 0x80 || s[i] >= 'A' && s[i] <= 'Z' {
+		if s[i] >= 0x80 {
 			return false
 		}
 	}

@@ -21,9 +21,10 @@ const (
 	// maxPrivate bytes of JSON together.
 	maxPrivateValue = 64
 	maxPrivate      = 2 << 10
-	// maxHeader bounds what stands before pixel data, values of over 64 KiB (which
-	// are never held) not counted.
-	maxHeader     = 16 << 20
+	// maxHeader bounds what stands before pixel data, values of over 64 KiB not
+	// counted. Nothing of it is held, so this bounds time, not memory; structure sets
+	// and segmentations of some 50 MB are real.
+	maxHeader     = 256 << 20
 	maxHeaderSkip = 64 << 10
 	// maxNames bounds the search keys taken from a person name.
 	maxNames     = 16
@@ -80,6 +81,9 @@ func Index(r io.ReaderAt, size int64) (*Instance, error) {
 	x.opts.Inline = maxPrivateValue
 	x.path = x.pathBuf[:0]
 	x.dst = o.scratch.json[:0]
+	for lv := range o.scratch.members {
+		o.scratch.members[lv] = o.scratch.members[lv][:0]
+	}
 	if err := x.run(); err != nil {
 		return nil, err
 	}
@@ -99,7 +103,6 @@ type indexer struct {
 	jsonWriter
 	in       *Instance
 	pixels   Pixels
-	members  [levelCount][]span
 	private  int // bytes of JSON spent on private elements
 	creators []creator
 	header   int64 // bytes counted against maxHeader
@@ -141,7 +144,7 @@ func (x *indexer) count(e *element) error {
 		x.header += n
 	}
 	if x.header > maxHeader {
-		return reject(TooLarge, e.off, e.tag, "more than 16 MiB of elements before the pixel data")
+		return reject(TooLarge, e.off, e.tag, "more than 256 MiB of elements before the pixel data")
 	}
 	return nil
 }
@@ -235,7 +238,7 @@ func (x *indexer) keep(tag uint32, at int, lv level) {
 		x.dst = x.dst[:at]
 		return
 	}
-	x.members[lv] = append(x.members[lv], span{tag, at, len(x.dst)})
+	x.scratch.members[lv] = append(x.scratch.members[lv], span{tag, at, len(x.dst)})
 }
 
 func (x *indexer) sequenceAttribute(e *element, lv level) error {
@@ -294,9 +297,9 @@ func (x *indexer) take(e *element, b []byte) {
 	case 0x0020000E:
 		keepFirst(&in.SeriesUID, string(trimUID(b)))
 	case 0x00080020:
-		in.StudyDate = NormalDate(string(b))
+		keepFirst(&in.StudyDate, NormalDate(string(b)))
 	case 0x00080030:
-		in.StudyTime = NormalTime(string(b))
+		keepFirst(&in.StudyTime, NormalTime(string(b)))
 	case 0x00080050:
 		keepFirst(&in.Accession, decodeText(x.cs, b))
 	case 0x00080060:
@@ -378,7 +381,7 @@ func (x *indexer) finish() {
 }
 
 func (x *indexer) assemble(lv level) []byte {
-	list, size := x.members[lv], 2
+	list, size := x.scratch.members[lv], 2
 	byTag := func(a, b span) int { return int(int64(a.tag) - int64(b.tag)) }
 	if !slices.IsSortedFunc(list, byTag) {
 		slices.SortStableFunc(list, byTag)

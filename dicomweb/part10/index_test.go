@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"compress/flate"
 	"crypto/sha256"
+	"encoding/json"
 	"errors"
 	"io"
+	"path/filepath"
 	"runtime"
 	"strings"
 	"testing"
@@ -84,7 +86,6 @@ func TestRejections(t *testing.T) {
 		{"deflated, cut", file(part10.DeflatedLE, deflate(valid)[:40]), part10.Truncated},
 		{"deflate bomb", file(part10.DeflatedLE, deflate(valid+el(0x7FE00010, "OB", string(make([]byte, 128<<20))))), part10.TooLarge},
 		{"group 2 too large", []byte(string(make([]byte, 128)) + "DICM" + el(0x00020102, "OB", string(make([]byte, 2<<20))) + valid), part10.TooLarge},
-		{"header too large", file(part10.ExplicitLE, valid+strings.Repeat(el(0x00400007, "LO", strings.Repeat("x", 60000)), 300)), part10.TooLarge},
 		{"long values are skipped", file(part10.ExplicitLE, valid+el(0x00420011, "OB", strings.Repeat("x", 20<<20))), 0},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -96,6 +97,70 @@ func TestRejections(t *testing.T) {
 				t.Errorf("got %v, want %v", err, c.want)
 			}
 		})
+	}
+}
+
+// endless gives head, then unit over and over.
+type endless struct{ head, unit string }
+
+func (e endless) ReadAt(p []byte, off int64) (int, error) {
+	for n := 0; n < len(p); {
+		at := off + int64(n)
+		if at < int64(len(e.head)) {
+			n += copy(p[n:], e.head[at:])
+			continue
+		}
+		n += copy(p[n:], e.unit[(at-int64(len(e.head)))%int64(len(e.unit)):])
+	}
+	return len(p), nil
+}
+
+func TestHeaderTooLarge(t *testing.T) {
+	e := endless{string(file(part10.ExplicitLE, ids())), el(0x00400007, "LO", strings.Repeat("x", 60000))}
+	_, err := part10.Index(e, 1<<40)
+	var r *part10.RejectError
+	if !errors.As(err, &r) || r.Reason != part10.TooLarge {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestFragmentsWithoutEnd(t *testing.T) {
+	e := endless{string(file(jpeg, ids())) + string(tagBytes(0x7FE00010)) + "OB\x00\x00\xff\xff\xff\xff", item("ab")}
+	_, err := part10.Index(e, 1<<40)
+	var r *part10.RejectError
+	if !errors.As(err, &r) || r.Reason != part10.TooLarge {
+		t.Errorf("got %v", err)
+	}
+}
+
+// TestLevelsAreTheMetadata compares what an Instance records with the whole metadata.
+func TestLevelsAreTheMetadata(t *testing.T) {
+	for _, name := range corpusFiles(t, "valid", "synthetic") {
+		b := read(t, name)
+		in, err := index(b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var whole map[string]json.RawMessage
+		if err := json.Unmarshal(metadata(t, b), &whole); err != nil {
+			t.Fatal(err)
+		}
+		for _, attrs := range [][]byte{in.StudyAttrs, in.SeriesAttrs, in.InstanceAttrs} {
+			var some map[string]json.RawMessage
+			if err := json.Unmarshal(attrs, &some); err != nil {
+				t.Fatal(err)
+			}
+			for key, got := range some {
+				if string(got) != string(whole[key]) {
+					t.Errorf("%s: %s: recorded %s, metadata %s", filepath.Base(name), key, got, whole[key])
+				}
+			}
+		}
+		for _, key := range []string{"00080018", "0020000D", "00100010", "00280010", "00080020", "0020000E"} {
+			if !bytes.Contains(bytes.Join([][]byte{in.StudyAttrs, in.SeriesAttrs, in.InstanceAttrs}, nil), []byte(key)) && whole[key] != nil {
+				t.Errorf("%s: %s is not recorded", filepath.Base(name), key)
+			}
+		}
 	}
 }
 

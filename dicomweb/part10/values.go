@@ -14,6 +14,8 @@ type scratch struct {
 	swap  []byte
 	spans []span
 	json  []byte
+	// members are where the attributes of each level stand in json.
+	members [levelCount][]span
 }
 
 func (s *scratch) trim() {
