@@ -50,8 +50,17 @@ type request struct {
 	query  string // without the question mark; sorted by key if requests are signed
 	header string // more header lines, each ended by CRLF
 	body   [][]byte
-	sum    bool // only take the checksum of the answer's body, don't keep it
+	use    bodyUse
 }
+
+// A bodyUse says what is needed of an answer's body; what is not needed costs nothing.
+type bodyUse int
+
+const (
+	keepAndSum bodyUse = iota // response.body and response.crc
+	keepOnly                  // response.body
+	sumOnly                   // response.crc
+)
 
 // A response's body is valid until the client's next request.
 type response struct {
@@ -268,7 +277,7 @@ func (c *client) readBody(req *request, resp *response) error {
 		resp.body = c.body[:0]
 		return nil
 	}
-	keep := !req.sum || resp.status >= 300 // errors are quoted, so keep their text
+	keep := req.use != sumOnly || resp.status >= 300 // errors are quoted, so keep their text
 	if cap(c.body) < readChunk {
 		c.body = make([]byte, 0, readChunk)
 	}
@@ -285,7 +294,9 @@ func (c *client) readBody(req *request, resp *response) error {
 			}
 		}
 		n, err := src.Read(buf[len(buf):cap(buf)])
-		resp.crc = crc32.Update(resp.crc, castagnoli, buf[len(buf):len(buf)+n])
+		if req.use != keepOnly {
+			resp.crc = crc32.Update(resp.crc, castagnoli, buf[len(buf):len(buf)+n])
+		}
 		resp.size += int64(n)
 		buf = buf[:len(buf)+n]
 		if resp.size > maxBody {

@@ -56,7 +56,7 @@ func (s *Session) put(ctx context.Context, w *worker, key string, name uint64, s
 }
 
 func (s *Session) get(ctx context.Context, w *worker, key string, name uint64, size int64) (moved, error) {
-	resp, err := w.client.do(ctx, &request{method: "GET", path: key, sum: true})
+	resp, err := w.client.do(ctx, &request{method: "GET", path: key, use: sumOnly})
 	if err != nil {
 		return moved{}, err
 	}

@@ -27,7 +27,7 @@ func acceptFrames(k Kind) string {
 
 // fetch gets a path and compares the parts of the answer with what is expected.
 func fetch(ctx context.Context, c *client, path, accept string, want fingerprint) (moved, error) {
-	resp, err := c.do(ctx, &request{method: "GET", path: path, header: accept})
+	resp, err := c.do(ctx, &request{method: "GET", path: path, header: accept, use: keepOnly})
 	if err != nil {
 		return moved{}, err
 	}

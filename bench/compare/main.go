@@ -13,6 +13,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"regexp"
+	"runtime/pprof"
 	"syscall"
 	"time"
 
@@ -57,6 +58,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 	jsonPath := fs.String("json", "", "write everything measured to this `file`")
 	htmlPath := fs.String("html", "", "write a page with plots to this `file`")
 	fs.StringVar(&o.Gantry, "gantry", "", "`path` of gantry's binary, where the scenario starts it")
+	profile := fs.String("cpuprofile", "", "write a CPU profile of the client to this `file`")
 	fs.Uint64Var(&o.Seed, "seed", 0, "seed of the data; 0 takes a new one")
 	fs.IntVar(&o.Rounds, "rounds", 0, "rounds of each comparison; 0: as the scenario says")
 	so := bench.ScaleOptions{PerRequest: 50, Concurrency: 4, Duration: 10 * time.Second}
@@ -78,6 +80,11 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 		return err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(o.Dir)) }()
+	stopProfile, err := startProfile(*profile)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, stopProfile()) }()
 	measure := func() (*bench.Report, []scenario.Row, error) { return scenario.Run(ctx, s, o) }
 	if so.Instances > 0 {
 		measure = func() (*bench.Report, []scenario.Row, error) { return scenario.Scale(ctx, o, so) }
@@ -87,6 +94,24 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 		return err
 	}
 	return finish(report, rows, stdout, *jsonPath, *htmlPath)
+}
+
+// startProfile profiles this process, which is the client of all measurements.
+func startProfile(path string) (stop func() error, err error) {
+	if path == "" {
+		return func() error { return nil }, nil
+	}
+	f, err := os.Create(path)
+	if err != nil {
+		return nil, err
+	}
+	if err := pprof.StartCPUProfile(f); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return func() error {
+		pprof.StopCPUProfile()
+		return f.Close()
+	}, nil
 }
 
 func scratch(parent string) (string, error) {
