@@ -27,11 +27,14 @@ type plan struct {
 	ranges  [][2]string       // lo, hi of each search of index
 	accept  func(string) bool // on the indexed value; nil accepts
 	lo, hi  string            // bounds on the date index
+
+	firstPage int // studies to read from the date index before the first is looked at
 }
 
 // planQuery picks the narrowest index. Every key is checked again on the rows, so the choice decides only the cost.
 func planQuery(q *query) plan {
-	p := plan{}
+	const leastPage = 16
+	p := plan{firstPage: min(max(q.offset+q.limit+1, leastPage), scanPage)}
 	if q.study != "" {
 		p.studies = []string{q.study}
 		return p
@@ -320,7 +323,7 @@ func (p *plan) dated(h store.Hit) bool {
 
 // walkByDate goes through the date index page by page, so that no search is open while fn works.
 func (g *Gateway) walkByDate(ctx context.Context, bucket string, p plan, fn func(string) (bool, error)) error {
-	hi, page := p.hi, scanPage
+	hi, page := p.hi, p.firstPage
 	done := map[string]bool{} // studies of the last value of the page before, which the next page repeats
 	lastValue := ""
 	for first := true; ; first = false {
@@ -334,6 +337,8 @@ func (g *Gateway) walkByDate(ctx context.Context, bucket string, p plan, fn func
 		if err != nil {
 			return err
 		}
+		full := len(hits) == page
+		page = scanPage
 		for _, h := range hits {
 			if h.Value != lastValue {
 				clear(done)
@@ -344,7 +349,7 @@ func (g *Gateway) walkByDate(ctx context.Context, bucket string, p plan, fn func
 				return err
 			}
 		}
-		if len(hits) < page {
+		if !full {
 			return nil
 		}
 		if err := ctx.Err(); err != nil {
