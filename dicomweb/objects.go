@@ -13,9 +13,9 @@ import (
 // sentinels. Callbacks may call back into Objects.
 type Objects interface {
 	Bucket(ctx context.Context, name string) (store.Bucket, error)
-	Put(ctx context.Context, p *store.Put) (store.PutResult, error)
+	Begin(ctx context.Context, p *store.Put) (*store.Pending, error)
 	Get(ctx context.Context, k store.Key) (*store.Object, error)
-	Delete(ctx context.Context, d *store.Delete) (store.Info, error)
+	DeleteInstances(ctx context.Context, bucket string, id store.Identity, o store.Origin) (int, error)
 
 	Search(ctx context.Context, bucket string, ix store.Index, lo, hi string, fn func(store.Hit) bool) error
 	Study(ctx context.Context, bucket, study string) (store.StudyRow, error)

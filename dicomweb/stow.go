@@ -14,11 +14,17 @@ import (
 // maxParts bounds the instances of one request, and with it the size of the response.
 const maxParts = 20000
 
-// storing is one STOW-RS request (PS3.18 10.5) in progress. Instances are stored one after the other as they arrive;
-// each is invisible until it is complete and validated, and what was stored stays, whatever becomes of the rest.
+// maxPending is how many instances of one request may be on their way to the disk while the next one is read. The memory
+// for them comes from the store's body budget.
+const maxPending = 16
+
+// storing is one STOW-RS request (PS3.18 10.5) in progress. Instances are read one after the other as they arrive and
+// stored in that order; each is invisible until it is complete and validated, and what was stored stays, whatever
+// becomes of the rest.
 type storing struct {
 	*request
 	result  stowResult
+	pending []*store.Pending // begun and not yet waited for, oldest first
 	studies map[string]bool
 	parts   int
 	media   int  // parts refused for their media type
@@ -48,10 +54,13 @@ func (rq *request) storeInstances() error {
 	case media.inner != "" && media.inner != typeDICOM:
 		return s.refuse(http.StatusUnsupportedMediaType, "only multipart/related of application/dicom can be stored")
 	default:
-		if err := s.related(media.boundary); err != nil {
+		err := s.related(media.boundary)
+		s.settle(len(s.pending))
+		if err != nil {
 			return s.refuse(http.StatusBadRequest, err.Error())
 		}
 	}
+	s.settle(len(s.pending))
 	return s.respond(s.overall())
 }
 
@@ -111,7 +120,10 @@ func (s *storing) part(body io.Reader, contentType string) {
 		s.other(reasonUnreadable, "media type is not application/dicom")
 		return
 	}
-	res, err := s.g.objects.Put(s.ctx, &store.Put{
+	if len(s.pending) == maxPending {
+		s.settle(1)
+	}
+	p, err := s.g.objects.Begin(s.ctx, &store.Put{
 		Key:      store.Key{Bucket: s.bucket},
 		Body:     body,
 		Size:     -1,
@@ -119,6 +131,23 @@ func (s *storing) part(body io.Reader, contentType string) {
 		Origin:   s.origin(),
 		Instance: &store.InstancePut{Study: s.route.study},
 	})
+	if err != nil {
+		s.settle(len(s.pending)) // the response keeps the order of the request
+		s.fail(err)
+		return
+	}
+	s.pending = append(s.pending, p)
+}
+
+// settle waits for the n oldest instances on their way, and notes what became of them.
+func (s *storing) settle(n int) {
+	for _, p := range s.pending[:n] {
+		s.settled(p.Wait())
+	}
+	s.pending = append(s.pending[:0], s.pending[n:]...)
+}
+
+func (s *storing) settled(res store.PutResult, err error) {
 	if err != nil {
 		s.fail(err)
 		return

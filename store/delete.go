@@ -84,11 +84,16 @@ func (s *Store) DeleteInstances(ctx context.Context, bucket string, id Identity,
 // instanceKeys lists what a deletion takes away, the newest first: so the rows of study and series, which come from the
 // oldest instance, need not change until the end.
 func (s *Store) instanceKeys(ctx context.Context, b Bucket, id Identity) ([]string, error) {
+	if id.SOP != "" {
+		at, err := getIndexed(s.catalog, b.ID, id.SOP)
+		if err != nil || at == nil || at.study != id.Study || id.Series != "" && at.series != id.Series {
+			return nil, err
+		}
+		return []string{at.key}, nil
+	}
 	var rows []InstanceRow
 	err := s.Instances(ctx, b.Name, id.Study, id.Series, func(r InstanceRow) bool {
-		if id.SOP == "" || id.SOP == r.SOP {
-			rows = append(rows, r)
-		}
+		rows = append(rows, r)
 		return true
 	})
 	if err != nil {
