@@ -112,18 +112,18 @@ func (o *object) descend(e *element, limit int64, steps []step) (*Value, error) 
 	}
 	o.enterUN(e)
 	for n := 1; ; n++ {
-		item, end, ok, err := o.nextItem(e, limit)
+		item, ok, err := o.nextItem(e, limit)
 		switch {
 		case err != nil:
 			return nil, err
 		case !ok:
 			return nil, ErrNoElement
 		case n == steps[0].item:
-			return o.descendItem(&item, end, steps[1:])
+			return o.descendItem(&item, steps[1:])
 		case item.length != undefined:
-			err = o.cut(o.skipTo(end), e.tag)
+			err = o.cut(o.skipTo(item.stop), e.tag)
 		default:
-			err = o.skipItem(&item, end, 0)
+			err = o.skipItem(&item, 0)
 		}
 		if err != nil {
 			return nil, err
@@ -131,20 +131,20 @@ func (o *object) descend(e *element, limit int64, steps []step) (*Value, error) 
 	}
 }
 
-func (o *object) descendItem(item *element, limit int64, steps []step) (*Value, error) {
+func (o *object) descendItem(item *element, steps []step) (*Value, error) {
 	for {
-		e, ok, err := o.nextIn(item, limit)
+		e, ok, err := o.nextIn(item)
 		switch {
 		case err != nil:
 			return nil, err
 		case !ok:
 			return nil, ErrNoElement
 		case e.tag == steps[0].tag:
-			return o.descend(&e, limit, steps)
+			return o.descend(&e, item.stop, steps)
 		case e.tag == 0x00280103:
 			err = o.noteSigned(&e)
 		default:
-			err = o.skip(&e, limit, 0)
+			err = o.skip(&e, item.stop, 0)
 		}
 		if err != nil {
 			return nil, err

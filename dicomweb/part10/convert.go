@@ -247,7 +247,7 @@ func (x *converter) items(seq *element, limit int64, depth int) error {
 		return err
 	}
 	for {
-		item, end, ok, err := x.nextItem(seq, limit)
+		item, ok, err := x.nextItem(seq, limit)
 		if err != nil {
 			return err
 		}
@@ -257,7 +257,7 @@ func (x *converter) items(seq *element, limit int64, depth int) error {
 		if err := x.delimiter(tagItem, undefined); err != nil {
 			return err
 		}
-		if err := x.item(&item, end, depth+1); err != nil {
+		if err := x.item(&item, depth+1); err != nil {
 			return err
 		}
 		if err := x.delimiter(tagItemEnd, 0); err != nil {
@@ -266,10 +266,10 @@ func (x *converter) items(seq *element, limit int64, depth int) error {
 	}
 }
 
-func (x *converter) item(item *element, limit int64, depth int) error {
+func (x *converter) item(item *element, depth int) error {
 	signed := x.signed
 	for {
-		e, ok, err := x.nextIn(item, limit)
+		e, ok, err := x.nextIn(item)
 		if err != nil {
 			return err
 		}
@@ -277,7 +277,7 @@ func (x *converter) item(item *element, limit int64, depth int) error {
 			x.signed = signed
 			return nil
 		}
-		if err := x.element(&e, limit, depth); err != nil {
+		if err := x.element(&e, item.stop, depth); err != nil {
 			return err
 		}
 	}

@@ -78,10 +78,10 @@ type jsonWriter struct {
 
 // dataset writes the whole data set.
 func (j *jsonWriter) dataset() error {
-	mark, sorted, pixels := len(j.scratch.spans), true, false
+	obj, pixels := &members{mark: len(j.scratch.spans)}, false
 	// All text is UTF-8, whatever was declared.
 	j.dst = append(append(j.dst, '{'), utf8Member...)
-	j.addSpan(0x00080005, len(j.dst)-len(utf8Member), &sorted, mark)
+	j.addSpan(0x00080005, len(j.dst)-len(utf8Member), obj)
 	for {
 		e, ok, err := j.nextTop()
 		if err != nil {
@@ -91,7 +91,7 @@ func (j *jsonWriter) dataset() error {
 			break
 		}
 		pixels = pixels || e.tag == tagPixelData
-		if err := j.member(&e, j.end, 0, &sorted, mark); err != nil {
+		if err := j.member(&e, j.end, 0, obj); err != nil {
 			return err
 		}
 	}
@@ -101,9 +101,9 @@ func (j *jsonWriter) dataset() error {
 		j.dst = appendKey(j.dst, &e)
 		j.bulk(e.tag)
 		j.dst = append(j.dst, '}', ',')
-		j.addSpan(e.tag, at, &sorted, mark)
+		j.addSpan(e.tag, at, obj)
 	}
-	j.closeObject(mark, sorted)
+	j.closeObject(obj)
 	return nil
 }
 
@@ -126,7 +126,7 @@ func (j *jsonWriter) nextTop() (element, bool, error) {
 }
 
 // member writes one element of the object in work.
-func (j *jsonWriter) member(e *element, limit int64, depth int, sorted *bool, mark int) error {
+func (j *jsonWriter) member(e *element, limit int64, depth int, obj *members) error {
 	at := len(j.dst)
 	if err := j.element(e, limit, depth); err != nil {
 		return err
@@ -135,25 +135,31 @@ func (j *jsonWriter) member(e *element, limit int64, depth int, sorted *bool, ma
 		j.dst, j.over = j.dst[:at], true
 	}
 	if len(j.dst) > at {
-		j.addSpan(e.tag, at, sorted, mark)
+		j.addSpan(e.tag, at, obj)
 	}
 	return nil
 }
 
-func (j *jsonWriter) addSpan(tag uint32, at int, sorted *bool, mark int) {
+// members are those of one object in work: the spans from mark on.
+type members struct {
+	mark     int
+	unsorted bool
+}
+
+func (j *jsonWriter) addSpan(tag uint32, at int, obj *members) {
 	spans := j.scratch.spans
-	if n := len(spans); n > mark && spans[n-1].tag >= tag {
-		*sorted = false
+	if n := len(spans); n > obj.mark && spans[n-1].tag >= tag {
+		obj.unsorted = true
 	}
 	j.scratch.spans = append(spans, span{tag, at, len(j.dst)})
 }
 
-// closeObject ends an object whose members begin at span mark. Members out of order
-// are sorted; of several with one tag the first counts.
-func (j *jsonWriter) closeObject(mark int, sorted bool) {
-	spans := j.scratch.spans[mark:]
-	j.scratch.spans = j.scratch.spans[:mark]
-	if !sorted {
+// closeObject ends an object. Members out of order are sorted; of several with one tag
+// the first counts.
+func (j *jsonWriter) closeObject(obj *members) {
+	spans := j.scratch.spans[obj.mark:]
+	j.scratch.spans = j.scratch.spans[:obj.mark]
+	if obj.unsorted {
 		start := spans[0].start
 		members := append([]byte(nil), j.dst[start:]...)
 		j.dst = j.dst[:start]
@@ -280,7 +286,7 @@ func (j *jsonWriter) items(seq *element, limit int64, depth int) error {
 	j.path = append(appendTagHex(j.path, seq.tag), '/')
 	base := len(j.path)
 	for n := 1; ; n++ {
-		item, end, ok, err := j.nextItem(seq, limit)
+		item, ok, err := j.nextItem(seq, limit)
 		if err != nil {
 			return err
 		}
@@ -293,7 +299,7 @@ func (j *jsonWriter) items(seq *element, limit int64, depth int) error {
 		}
 		j.path = append(strconv.AppendInt(j.path[:base], int64(n), 10), '/')
 		at := len(j.dst)
-		if err := j.item(&item, end, depth+1); err != nil {
+		if err := j.item(&item, depth+1); err != nil {
 			return err
 		}
 		j.dst = append(j.dst, ',')
@@ -314,12 +320,12 @@ func (j *jsonWriter) closeArray(open bool) {
 }
 
 // item writes one item as an object. Its character set, if it has one, ends with it.
-func (j *jsonWriter) item(item *element, limit int64, depth int) error {
+func (j *jsonWriter) item(item *element, depth int) error {
 	cs, signed := j.cs, j.signed
-	mark, sorted := len(j.scratch.spans), true
+	obj := &members{mark: len(j.scratch.spans)}
 	j.dst = append(j.dst, '{')
 	for {
-		e, ok, err := j.nextIn(item, limit)
+		e, ok, err := j.nextIn(item)
 		if err != nil {
 			return err
 		}
@@ -327,16 +333,16 @@ func (j *jsonWriter) item(item *element, limit int64, depth int) error {
 			break
 		}
 		if e.tag&0xFFFF == 0 {
-			if err := j.skip(&e, limit, depth); err != nil {
+			if err := j.skip(&e, item.stop, depth); err != nil {
 				return err
 			}
 			continue
 		}
-		if err := j.member(&e, limit, depth, &sorted, mark); err != nil {
+		if err := j.member(&e, item.stop, depth, obj); err != nil {
 			return err
 		}
 	}
-	j.closeObject(mark, sorted)
+	j.closeObject(obj)
 	j.cs, j.signed = cs, signed
 	return nil
 }

@@ -117,7 +117,7 @@ func (o *object) pixelData(p *Pixels, e *element) error {
 // their headers are read.
 func (o *object) readFragments(p *Pixels, e *element) error {
 	for n := 0; ; n++ {
-		item, end, ok, err := o.nextFragment(e)
+		item, ok, err := o.nextFragment(e)
 		if err != nil || !ok {
 			return err
 		}
@@ -131,7 +131,7 @@ func (o *object) readFragments(p *Pixels, e *element) error {
 		default:
 			p.fragments = append(p.fragments, Range{item.val, int64(item.length)})
 		}
-		if err := o.skipTo(end); err != nil {
+		if err := o.skipTo(item.stop); err != nil {
 			return o.cut(err, e.tag)
 		}
 	}
@@ -139,11 +139,11 @@ func (o *object) readFragments(p *Pixels, e *element) error {
 
 // nextFragment is nextItem for pixel data: it reads no more than it needs, since the
 // next header is a fragment away.
-func (o *object) nextFragment(e *element) (item element, end int64, ok bool, err error) {
+func (o *object) nextFragment(e *element) (item element, ok bool, err error) {
 	if o.z == nil && (o.pos < o.base || o.pos+8 > o.base+int64(len(o.buf))) && o.pos+8 <= o.end {
 		got, err := o.ra.ReadAt(o.mem[:8], o.pos)
 		if got < 8 {
-			return item, 0, false, &sourceError{err}
+			return item, false, &sourceError{err}
 		}
 		o.base, o.buf = o.pos, o.mem[:8]
 	}

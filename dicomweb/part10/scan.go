@@ -26,6 +26,7 @@ type element struct {
 	vr     VR    // 0 for items and delimiters
 	off    int64 // position of the header
 	val    int64 // position of the value
+	stop   int64 // of items: where it ends, or must have ended if its length is undefined
 }
 
 // end returns the position after a value of defined length.
@@ -160,35 +161,36 @@ func (s *scanner) value(e *element, max int) ([]byte, error) {
 }
 
 // nextItem reads the header of the next item of seq. ok is false after the last one.
-// end is where the item ends, or limit if its length is undefined.
-func (s *scanner) nextItem(seq *element, limit int64) (item element, end int64, ok bool, err error) {
+func (s *scanner) nextItem(seq *element, limit int64) (item element, ok bool, err error) {
 	if seq.length != undefined {
 		limit = seq.end()
 	}
 	item, ok, err = s.next(limit)
 	switch {
 	case err != nil:
-		return item, 0, false, err
+		return item, false, err
 	case !ok && seq.length == undefined:
-		return item, 0, false, reject(Truncated, s.pos, seq.tag, "sequence has no delimiter")
+		return item, false, reject(Truncated, s.pos, seq.tag, "sequence has no delimiter")
 	case !ok:
-		return item, 0, false, nil
+		return item, false, nil
 	case item.tag == tagSeqEnd && item.length == 0:
 		if seq.length != undefined { // a stray delimiter ends it all the same
-			return item, 0, false, s.skipTo(limit)
+			return item, false, s.skipTo(limit)
 		}
-		return item, 0, false, nil
+		return item, false, nil
 	case item.tag != tagItem:
-		return item, 0, false, reject(Malformed, item.off, seq.tag, "sequence holds something that is no item")
-	case item.length != undefined:
-		limit = item.end()
+		return item, false, reject(Malformed, item.off, seq.tag, "sequence holds something that is no item")
 	}
-	return item, limit, true, nil
+	item.stop = limit
+	if item.length != undefined {
+		item.stop = item.end()
+	}
+	return item, true, nil
 }
 
 // nextIn reads the next element of an item; ok is false after the last one.
-func (s *scanner) nextIn(item *element, limit int64) (e element, ok bool, err error) {
-	e, ok, err = s.next(limit)
+func (s *scanner) nextIn(item *element) (e element, ok bool, err error) {
+	e, ok, err = s.next(item.stop)
 	switch {
 	case err != nil:
 		return e, false, err
@@ -196,7 +198,7 @@ func (s *scanner) nextIn(item *element, limit int64) (e element, ok bool, err er
 		return e, false, reject(Truncated, s.pos, item.tag, "item has no delimiter")
 	case ok && e.tag == tagItemEnd:
 		if item.length != undefined {
-			return e, false, s.skipTo(limit)
+			return e, false, s.skipTo(item.stop)
 		}
 		return e, false, nil
 	case ok && e.tag>>16 == 0xFFFE:
@@ -226,29 +228,29 @@ func (s *scanner) skip(e *element, limit int64, depth int) error {
 
 func (s *scanner) skipItems(e *element, limit int64, depth int) error {
 	for {
-		item, end, ok, err := s.nextItem(e, limit)
+		item, ok, err := s.nextItem(e, limit)
 		if err != nil || !ok {
 			return err
 		}
 		if item.length != undefined {
-			if err := s.skipTo(end); err != nil {
+			if err := s.skipTo(item.stop); err != nil {
 				return s.cut(err, e.tag)
 			}
 			continue
 		}
-		if err := s.skipItem(&item, end, depth); err != nil {
+		if err := s.skipItem(&item, depth); err != nil {
 			return err
 		}
 	}
 }
 
-func (s *scanner) skipItem(item *element, limit int64, depth int) error {
+func (s *scanner) skipItem(item *element, depth int) error {
 	for {
-		e, ok, err := s.nextIn(item, limit)
+		e, ok, err := s.nextIn(item)
 		if err != nil || !ok {
 			return err
 		}
-		if err := s.skip(&e, limit, depth+1); err != nil {
+		if err := s.skip(&e, item.stop, depth+1); err != nil {
 			return err
 		}
 	}
@@ -273,14 +275,14 @@ func (s *scanner) enterUN(e *element) coding {
 // skipFragments moves past encapsulated pixel data (PS3.5 A.4).
 func (s *scanner) skipFragments(e *element, limit int64) error {
 	for {
-		item, end, ok, err := s.nextItem(e, limit)
+		item, ok, err := s.nextItem(e, limit)
 		if err != nil || !ok {
 			return err
 		}
 		if item.length == undefined {
 			return reject(Malformed, item.off, e.tag, "fragment of undefined length")
 		}
-		if err := s.skipTo(end); err != nil {
+		if err := s.skipTo(item.stop); err != nil {
 			return s.cut(err, e.tag)
 		}
 	}
