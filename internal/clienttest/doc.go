@@ -4,6 +4,6 @@
 // Each test starts its own gantry on random loopback ports with an empty data folder. What a test needs and can't find
 // (a client, the DICOM files) makes it skip, or fail when CI=true. GANTRY_LONG=1 adds what takes longer than CI has.
 //
-// GANTRY_CLIENTTEST_S3, _KEY and _SECRET point the S3 sessions at another server instead, to see whether a session or the
-// server is wrong.
+// GANTRY_CLIENTTEST_S3 or GANTRY_CLIENTTEST_DICOMWEB, with _KEY and _SECRET, point the sessions at another server instead, to
+// see whether a session or the server is wrong.
 package clienttest

@@ -42,7 +42,7 @@ func buildAndRun(m *testing.M) int {
 		return 1
 	}
 	defer os.RemoveAll(dir)
-	if os.Getenv("GANTRY_CLIENTTEST_S3") == "" {
+	if !standIn() {
 		binary = filepath.Join(dir, "gantry")
 		build := exec.Command("go", "build", "-o", binary, "gantry/cmd/gantry")
 		if out, err := build.CombinedOutput(); err != nil {
@@ -53,7 +53,12 @@ func buildAndRun(m *testing.M) int {
 	return m.Run()
 }
 
-// server is a running gantry, or whatever GANTRY_CLIENTTEST_S3 names.
+// standIn reports whether the sessions are pointed at another server.
+func standIn() bool {
+	return os.Getenv("GANTRY_CLIENTTEST_S3") != "" || os.Getenv("GANTRY_CLIENTTEST_DICOMWEB") != ""
+}
+
+// server is a running gantry, or the stand-in.
 type server struct {
 	t        *testing.T
 	dir      string // data folder
@@ -65,6 +70,9 @@ type server struct {
 	pool     *x509.CertPool
 	keyID    string
 	secret   string
+
+	webOnce sync.Once
+	web     *http.Client
 
 	cmd    *exec.Cmd
 	exited chan struct{} // closed when cmd has been waited for
@@ -83,11 +91,12 @@ type options struct {
 func start(t *testing.T, o options) *server {
 	t.Helper()
 	s := &server{t: t, keyID: rootKeyID, secret: rootSecret, args: o.args, env: o.env, dir: o.dir, log: &logBuffer{}}
-	if url := os.Getenv("GANTRY_CLIENTTEST_S3"); url != "" {
+	if standIn() {
 		if o.tls {
-			t.Skip("GANTRY_CLIENTTEST_S3 is tested as it is, not over TLS")
+			t.Skip("another server is tested as it is, not over TLS")
 		}
-		s.s3, s.keyID, s.secret = url, os.Getenv("GANTRY_CLIENTTEST_KEY"), os.Getenv("GANTRY_CLIENTTEST_SECRET")
+		s.s3, s.dicomweb = os.Getenv("GANTRY_CLIENTTEST_S3"), os.Getenv("GANTRY_CLIENTTEST_DICOMWEB")
+		s.keyID, s.secret = os.Getenv("GANTRY_CLIENTTEST_KEY"), os.Getenv("GANTRY_CLIENTTEST_SECRET")
 		return s
 	}
 	if s.dir == "" {
@@ -225,6 +234,12 @@ func (s *server) http() *http.Client {
 		tr.TLSClientConfig = &tls.Config{RootCAs: s.pool}
 	}
 	return &http.Client{Transport: tr, Timeout: 2 * time.Minute}
+}
+
+// webClient is one such client, kept for its connections.
+func (s *server) webClient() *http.Client {
+	s.webOnce.Do(func() { s.web = s.http() })
+	return s.web
 }
 
 // logBuffer keeps what a process prints.
