@@ -30,8 +30,8 @@ const (
 	stopLimit  = 30 * time.Second
 )
 
-// binary is the gantry under test, built once in TestMain.
-var binary string
+// gantryPath is the gantry under test, built once in TestMain.
+var gantryPath string
 
 func TestMain(m *testing.M) { os.Exit(buildAndRun(m)) }
 
@@ -43,8 +43,8 @@ func buildAndRun(m *testing.M) int {
 	}
 	defer os.RemoveAll(dir)
 	if !standIn() {
-		binary = filepath.Join(dir, "gantry")
-		build := exec.Command("go", "build", "-o", binary, "gantry/cmd/gantry")
+		gantryPath = filepath.Join(dir, "gantry")
+		build := exec.Command("go", "build", "-o", gantryPath, "gantry/cmd/gantry")
 		if out, err := build.CombinedOutput(); err != nil {
 			fmt.Fprintf(os.Stderr, "build gantry: %v\n%s", err, out)
 			return 1
@@ -135,7 +135,7 @@ var (
 func (s *server) run() {
 	s.t.Helper()
 	args := append([]string{"serve", "--data", s.dir, "--s3-listen", "127.0.0.1:0", "--web-listen", "127.0.0.1:0"}, s.args...)
-	s.cmd = exec.Command(binary, args...)
+	s.cmd = exec.Command(gantryPath, args...)
 	s.cmd.Env = append(os.Environ(), "GANTRY_ROOT_KEY_ID="+s.keyID, "GANTRY_ROOT_SECRET="+s.secret)
 	s.cmd.Env = append(s.cmd.Env, s.env...)
 	s.cmd.Stderr = s.log
@@ -224,7 +224,7 @@ func (s *server) ours() bool { return s.cmd != nil }
 // command runs another subcommand of the binary on the server's data, which must not be running.
 func (s *server) command(t *testing.T, name string, args ...string) string {
 	t.Helper()
-	return run(t, nil, binary, append([]string{name, "--data", s.dir}, args...)...)
+	return run(t, nil, gantryPath, append([]string{name, "--data", s.dir}, args...)...)
 }
 
 // http is a client that trusts the server and signs nothing.
