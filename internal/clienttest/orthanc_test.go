@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -57,7 +58,11 @@ func startOrthanc(t *testing.T, s *server) *orthanc {
 		_ = cmd.Process.Kill() // its data is thrown away
 		_ = cmd.Wait()
 		if t.Failed() {
-			t.Logf("Orthanc logged:\n%s", log.tail(4<<10))
+			for line := range strings.Lines(log.tail(64 << 10)) {
+				if strings.HasPrefix(line, "E") {
+					t.Logf("Orthanc logged: %s", line)
+				}
+			}
 		}
 	})
 	o := &orthanc{t, fmt.Sprintf("http://127.0.0.1:%d", port)}
@@ -150,7 +155,7 @@ func (o *orthanc) query(studies int) {
 	}
 	equal(o.t, "studies that Orthanc finds", len(found), studies)
 	code, answer = o.call(http.MethodPost, "/dicom-web/servers/gantry/get", map[string]any{"Uri": "/studies", "Arguments": map[string]string{"StudyInstanceUID": "1.2.3.4.5"}})
-	equal(o.t, "qido of nothing", fmt.Sprint(code, string(bytes.TrimSpace(answer))), "200 []")
+	equal(o.t, "qido of nothing", fmt.Sprintf("%d %s", code, bytes.TrimSpace(answer)), "200 []")
 }
 
 // retrieve empties Orthanc and lets it fetch every study.
