@@ -21,7 +21,7 @@ type awsCLI struct {
 }
 
 // awsPrograms are Debian's build and whichever comes first on the PATH: a newer one signs and checksums bodies
-// differently.
+// differently, and that over TLS.
 func awsPrograms(t *testing.T) map[string]string {
 	t.Helper()
 	found := map[string]string{"debian": need(t, "/usr/bin/aws", "aws")}
@@ -33,8 +33,12 @@ func awsPrograms(t *testing.T) map[string]string {
 
 func eachAWSCLI(t *testing.T, session func(t *testing.T, a *awsCLI)) {
 	programs := awsPrograms(t)
+	t.Parallel() // every call is an interpreter to start
 	eachTransport(t, func(t *testing.T, s *server) {
 		for name, path := range programs {
+			if name == "path" && s.caFile == "" {
+				continue
+			}
 			t.Run(name, func(t *testing.T) {
 				t.Parallel()
 				env := []string{
@@ -227,7 +231,7 @@ func (a *awsCLI) objectCalls(bucket, dir string) {
 	call("get-object", out)
 	same(t, "after refused tagging", readFile(t, out), body)
 
-	source := bucket + "/a/b%20c%2Bd"
+	source := bucket + "/a/b c+d" // the client escapes it
 	a.api("copy-object", "--bucket", bucket, "--key", "copy", "--copy-source", source, "--metadata-directive", "REPLACE", "--metadata", "new=yes")
 	copied := a.api("head-object", "--bucket", bucket, "--key", "copy")
 	equal(t, "copy ETag", text(copied, "ETag"), text(put, "ETag"))

@@ -447,10 +447,6 @@ func (a *awsSession) notImplemented() {
 			_, err := a.PutBucketVersioning(ctx, &s3.PutBucketVersioningInput{Bucket: a.bucket, VersioningConfiguration: &types.VersioningConfiguration{Status: "Enabled"}})
 			return err
 		},
-		"bucket website": func() error {
-			_, err := a.GetBucketWebsite(ctx, &s3.GetBucketWebsiteInput{Bucket: a.bucket})
-			return err
-		},
 		"torrent": func() error {
 			_, err := a.GetObjectTorrent(ctx, &s3.GetObjectTorrentInput{Bucket: a.bucket, Key: key})
 			return err
