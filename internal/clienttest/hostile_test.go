@@ -302,6 +302,7 @@ func TestSlowClients(t *testing.T) {
 	})
 	defer drip.Wait()
 	defer close(stop)
+	time.Sleep(2 * time.Second) // for the server to have taken in every one of them
 	began := time.Now()
 	s.unharmed(t, c, bucket)
 	if code, _ := s.stow(t, newInstance(3, 1, 1, 256).encode()); code != http.StatusOK {

@@ -28,7 +28,8 @@ type question struct{ door, method, path, accept string }
 // TestRebuiltCatalogAnswersTheSame throws the catalog away and compares every answer before and after: bytes, times, ETags,
 // order; also after deletes and for a bucket that was deleted and made again.
 func TestRebuiltCatalogAnswersTheSame(t *testing.T) {
-	s := start(t, options{})
+	// Answers hold absolute URLs, and a restarted server listens on another port.
+	s := start(t, options{args: []string{"--public-url", "https://archive.example"}})
 	questions := fillForRebuild(t, s)
 	before := answers(t, s, questions)
 
@@ -192,8 +193,7 @@ func answers(t *testing.T, s *server, questions []question) []string {
 		fmt.Fprintln(&text, resp.Status)
 		_ = resp.Header.Write(&text) // into memory
 		text.Write(requestID.ReplaceAll(body, nil))
-		// A restarted server listens elsewhere; absolute URLs tell.
-		all = append(all, strings.NewReplacer(s.dicomweb, "WEB", s.s3, "S3").Replace(text.String()))
+		all = append(all, text.String())
 	}
 	return all
 }

@@ -62,6 +62,7 @@ func standIn() bool {
 type server struct {
 	t        *testing.T
 	dir      string // data folder
+	config   string // configuration file
 	args     []string
 	env      []string
 	s3       string // base URL of the S3 door
@@ -102,6 +103,7 @@ func start(t *testing.T, o options) *server {
 	if s.dir == "" {
 		s.dir = filepath.Join(t.TempDir(), "data")
 	}
+	s.config = writeFile(t, filepath.Join(t.TempDir(), "gantry.yaml"), []byte("s3: {domains: [localhost]}\n"))
 	if o.tls {
 		pki := newPKI(t)
 		s.caFile, s.pool = pki.caFile, pki.pool
@@ -110,7 +112,7 @@ func start(t *testing.T, o options) *server {
 	t.Cleanup(func() {
 		s.stop()
 		if t.Failed() {
-			t.Logf("gantry logged:\n%s", s.log.tail(8<<10))
+			t.Logf("gantry logged, requests aside:\n%s", s.log.notable(8<<10))
 		}
 	})
 	s.run()
@@ -137,7 +139,7 @@ func (s *server) run() {
 	args := append([]string{"serve", "--data", s.dir, "--s3-listen", "127.0.0.1:0", "--web-listen", "127.0.0.1:0"}, s.args...)
 	s.cmd = exec.Command(gantryPath, args...)
 	s.cmd.Env = append(os.Environ(), "GANTRY_ROOT_KEY_ID="+s.keyID, "GANTRY_ROOT_SECRET="+s.secret)
-	s.cmd.Env = append(s.cmd.Env, s.env...)
+	s.cmd.Env = append(append(s.cmd.Env, "GANTRY_CONFIG="+s.config), s.env...)
 	s.cmd.Stderr = s.log
 	// If the test process dies, the server must not stay behind.
 	s.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
@@ -260,6 +262,18 @@ func (b *logBuffer) tail(n int) string {
 	defer b.mu.Unlock()
 	all := b.buf.Bytes()
 	return string(all[max(0, len(all)-n):])
+}
+
+// notable returns the end of what was logged, without a line per request.
+func (b *logBuffer) notable(n int) string {
+	var kept strings.Builder
+	for line := range strings.Lines(b.tail(16 * mib)) {
+		if strings.Contains(line, "level=") && !strings.Contains(line, "msg=request ") || strings.Contains(line, "panic") {
+			kept.WriteString(line)
+		}
+	}
+	all := kept.String()
+	return all[max(0, len(all)-n):]
 }
 
 // clientLimit bounds one run of a client: a hang is a failure with a name.
