@@ -1,6 +1,7 @@
 package store
 
 import (
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -13,6 +14,9 @@ type metrics struct {
 	objects, bytes, batches, records, damage prometheus.Counter
 	commit                                   prometheus.Histogram
 	freeBytes, diskBytes                     prometheus.Gauge
+
+	damageFound atomic.Int64 // what damage counts, to be read back
+	recent      commitTimes
 }
 
 func newMetrics(reg prometheus.Registerer, s *Store) *metrics {
@@ -55,11 +59,15 @@ func (m *metrics) batch(records int, bytes int64, d time.Duration) {
 	m.records.Add(float64(records))
 	m.bytes.Add(float64(bytes))
 	m.commit.Observe(d.Seconds())
+	m.recent.add(d)
 }
 
 func (m *metrics) stored(*segment.Header) { m.objects.Inc() }
 
-func (m *metrics) corrupt() { m.damage.Inc() }
+func (m *metrics) corrupt() {
+	m.damage.Inc()
+	m.damageFound.Add(1)
+}
 
 func (m *metrics) space(free, total uint64) {
 	m.freeBytes.Set(float64(free))

@@ -153,6 +153,9 @@ func (s *Store) commit(ops []*op) {
 			err = s.write(b)
 		}
 	}
+	if s.wal.broken != nil {
+		s.brokenState.set(s.wal.broken)
+	}
 	for i, o := range ops {
 		if o.release != nil {
 			o.release()

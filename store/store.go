@@ -112,7 +112,8 @@ type Store struct {
 	ops []*op    // sequencer's scratch
 	iov [][]byte // sequencer's scratch
 
-	damage []Damage // found by recovery
+	damage      []Damage    // found by recovery
+	brokenState sharedError // wal.broken, for those who are not the sequencer
 }
 
 // Open opens the store in cfg.Dir, or makes a new one. It replays what the catalog does not know yet, cuts a torn tail
@@ -273,14 +274,18 @@ func (s *Store) nearlyFull(ops []*op) bool {
 	if err != nil {
 		return false // Reserve will tell
 	}
-	reserve := uint64(s.cfg.MinFreeBytes)
-	if reserve == 0 {
-		reserve = min(total/20, 10<<30)
-	}
-	need := reserve
+	need := s.reserve(total)
 	for _, o := range ops {
 		need += uint64(o.size())
 	}
 	s.metrics.space(free, total)
 	return free < need
+}
+
+// reserve is the free space, in bytes, that only deletes may use.
+func (s *Store) reserve(total uint64) uint64 {
+	if s.cfg.MinFreeBytes > 0 {
+		return uint64(s.cfg.MinFreeBytes)
+	}
+	return min(total/20, 10<<30)
 }

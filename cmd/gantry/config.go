@@ -5,53 +5,55 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/netip"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
 	"time"
 
-	"github.com/spf13/cobra"
 	"go.yaml.in/yaml/v3"
 
 	"gantry/internal/auth"
 	"gantry/store"
 )
 
-// Config is what gantry can be told, in the order of gantry.example.yaml. Sizes are in bytes.
+// Config is what gantry can be told, in the order of gantry.example.yaml, which explains every setting.
 type Config struct {
-	Data      string `yaml:"data"`
-	PublicURL string `yaml:"public_url"`
-	S3        struct {
-		Listen  string   `yaml:"listen"`
-		Domains []string `yaml:"domains"`
-		Region  string   `yaml:"region"`
-	} `yaml:"s3"`
-	Web struct {
-		Listen         string   `yaml:"listen"`
-		CORSOrigins    []string `yaml:"cors_origins"`
-		TrustedProxies []string `yaml:"trusted_proxies"`
-	} `yaml:"web"`
-	TLS struct {
-		Cert string `yaml:"cert"`
-		Key  string `yaml:"key"`
-	} `yaml:"tls"`
-	NoAuth  bool      `yaml:"no_auth"`
-	Keys    []Key     `yaml:"keys"`
-	Archive string    `yaml:"archive"`
-	Buckets []Archive `yaml:"archives"`
-	Store   struct {
-		SegmentBytes int64         `yaml:"segment_bytes"`
-		BodyBytes    int64         `yaml:"body_bytes"`
-		MinFreeBytes int64         `yaml:"min_free_bytes"`
-		UploadExpiry time.Duration `yaml:"upload_expiry"`
-	} `yaml:"store"`
-	Log struct {
-		Level  string `yaml:"level"`
-		Format string `yaml:"format"`
-	} `yaml:"log"`
-	Pprof string `yaml:"pprof"`
+	Data      string        `yaml:"data"`
+	PublicURL string        `yaml:"public_url"`
+	S3        S3Config      `yaml:"s3"`
+	Web       WebConfig     `yaml:"web"`
+	TLS       TLSConfig     `yaml:"tls"`
+	NoAuth    bool          `yaml:"no_auth"`
+	Keys      []Key         `yaml:"keys"`
+	Archive   string        `yaml:"archive"`
+	Archives  []Archive     `yaml:"archives"`
+	Store     StoreSettings `yaml:"store"`
+	Log       LogConfig     `yaml:"log"`
+	Pprof     string        `yaml:"pprof"`
+}
+
+// S3Config is the listener of the S3 API.
+type S3Config struct {
+	Listen  string   `yaml:"listen"`
+	Domains []string `yaml:"domains"`
+	Region  string   `yaml:"region"`
+}
+
+// WebConfig is the listener of DICOMweb, console, metrics and health.
+type WebConfig struct {
+	Listen         string   `yaml:"listen"`
+	CORSOrigins    []string `yaml:"cors_origins"`
+	TrustedProxies []string `yaml:"trusted_proxies"`
+}
+
+// TLSConfig names PEM files; both or none.
+type TLSConfig struct {
+	Cert string `yaml:"cert"`
+	Key  string `yaml:"key"`
 }
 
 // Key is a credential besides the root key.
@@ -69,102 +71,57 @@ type Archive struct {
 	Duplicates store.Duplicates `yaml:"duplicates"`
 }
 
-func defaultConfig() Config {
-	var c Config
-	c.Data = "data"
-	c.S3.Listen = "127.0.0.1:9000"
-	c.S3.Region = "us-east-1"
-	c.Web.Listen = "127.0.0.1:8080"
-	c.Archive = "dicom"
-	c.Log.Level, c.Log.Format = "info", "text"
-	return c
+// StoreSettings are sizes in bytes, and a time.
+type StoreSettings struct {
+	SegmentBytes int64         `yaml:"segment_bytes"`
+	BodyBytes    int64         `yaml:"body_bytes"`
+	OverlayBytes int64         `yaml:"overlay_bytes"`
+	MinFreeBytes int64         `yaml:"min_free_bytes"`
+	UploadExpiry time.Duration `yaml:"upload_expiry"`
 }
 
-// env names the environment variables that override the file, and what they set.
-func (c *Config) env() map[string]*string {
-	return map[string]*string{
-		"GANTRY_DATA": &c.Data, "GANTRY_PUBLIC_URL": &c.PublicURL, "GANTRY_S3_LISTEN": &c.S3.Listen,
-		"GANTRY_WEB_LISTEN": &c.Web.Listen, "GANTRY_TLS_CERT": &c.TLS.Cert, "GANTRY_TLS_KEY": &c.TLS.Key,
-		"GANTRY_ARCHIVE": &c.Archive, "GANTRY_LOG_LEVEL": &c.Log.Level, "GANTRY_LOG_FORMAT": &c.Log.Format,
-		"GANTRY_PPROF": &c.Pprof,
+// LogConfig is what is logged to stderr, and how.
+type LogConfig struct {
+	Level  string `yaml:"level"`
+	Format string `yaml:"format"`
+}
+
+func defaultConfig() Config {
+	return Config{
+		Data:    "data",
+		S3:      S3Config{Listen: "127.0.0.1:9000", Region: "us-east-1"},
+		Web:     WebConfig{Listen: "127.0.0.1:8080"},
+		Archive: "dicom",
+		Store: StoreSettings{
+			SegmentBytes: 512 << 20, BodyBytes: 128 << 20, OverlayBytes: 64 << 20, UploadExpiry: 7 * 24 * time.Hour,
+		},
+		Log: LogConfig{Level: "info", Format: "text"},
 	}
 }
 
-// parseConfig reads YAML over the defaults. An unknown setting is an error.
+// parseConfig reads YAML over the defaults. An unknown setting, or a second document, is an error.
 func parseConfig(b []byte) (Config, error) {
 	c := defaultConfig()
 	d := yaml.NewDecoder(bytes.NewReader(b))
 	d.KnownFields(true)
-	if err := d.Decode(&c); err != nil && !errors.Is(err, io.EOF) {
-		return c, usageError{fmt.Errorf("configuration: %w", err)}
+	err := d.Decode(&c)
+	if errors.Is(err, io.EOF) {
+		return c, nil
 	}
-	return c, nil
-}
-
-// settings are the flags that every command with a data directory has. Flags win over the environment, the environment
-// over the file, the file over the defaults.
-type settings struct {
-	file  string
-	flags map[string]func(*Config)
-}
-
-func (s *settings) addFlags(cmd *cobra.Command, names ...string) {
-	f := cmd.Flags()
-	f.StringVar(&s.file, "config", "", "configuration file (YAML); GANTRY_CONFIG names one too")
-	s.flags = map[string]func(*Config){}
-	texts := map[string]struct {
-		help string
-		set  func(*Config) *string
-	}{
-		"data":       {"data directory", func(c *Config) *string { return &c.Data }},
-		"s3-listen":  {"address of the S3 API", func(c *Config) *string { return &c.S3.Listen }},
-		"web-listen": {"address of DICOMweb, console, metrics and health", func(c *Config) *string { return &c.Web.Listen }},
-		"tls-cert":   {"certificate chain (PEM) for both listeners", func(c *Config) *string { return &c.TLS.Cert }},
-		"tls-key":    {"private key (PEM) for both listeners", func(c *Config) *string { return &c.TLS.Key }},
-		"public-url": {"URL under which clients reach the web listener", func(c *Config) *string { return &c.PublicURL }},
-		"log-level":  {"debug, info, warn or error", func(c *Config) *string { return &c.Log.Level }},
-		"pprof":      {"loopback address for Go's profiles (off by default)", func(c *Config) *string { return &c.Pprof }},
+	if err == nil && !errors.Is(d.Decode(new(yaml.Node)), io.EOF) {
+		err = errors.New("more than one YAML document")
 	}
-	for _, name := range append(names, "data", "log-level") {
-		t := texts[name]
-		v := f.String(name, "", t.help)
-		s.flags[name] = func(c *Config) {
-			if f.Changed(name) {
-				*t.set(c) = *v
-			}
-		}
-	}
-}
-
-// load gives the configuration in force.
-func (s *settings) load() (Config, error) {
-	if s.file == "" {
-		s.file = os.Getenv("GANTRY_CONFIG")
-	}
-	var text []byte
-	if s.file != "" {
-		var err error
-		if text, err = os.ReadFile(s.file); err != nil {
-			return Config{}, usageError{fmt.Errorf("read configuration: %w", err)}
-		}
-	}
-	c, err := parseConfig(text)
 	if err != nil {
-		return c, err
-	}
-	for name, v := range c.env() {
-		if val, ok := os.LookupEnv(name); ok {
-			*v = val
-		}
-	}
-	for _, set := range s.flags {
-		set(&c)
-	}
-	if err := c.validate(); err != nil {
 		return c, usageError{fmt.Errorf("configuration: %w", err)}
 	}
 	return c, nil
 }
+
+// Smallest sizes that make sense.
+const (
+	minSegment = 1 << 20
+	minOverlay = 1 << 20
+)
 
 // validate names the setting that is wrong.
 func (c *Config) validate() error {
@@ -175,30 +132,67 @@ func (c *Config) validate() error {
 		return errors.New("tls.cert and tls.key go together")
 	case c.Log.Format != "text" && c.Log.Format != "json":
 		return errors.New("log.format is neither text nor json")
-	case c.Store.BodyBytes != 0 && c.Store.BodyBytes < store.MaxRecord:
-		return fmt.Errorf("store.body_bytes is below %d", int64(store.MaxRecord))
-	case c.Store.SegmentBytes < 0 || c.Store.MinFreeBytes < 0 || c.Store.UploadExpiry < 0:
-		return errors.New("store: a size or time is negative")
 	case c.NoAuth && (!loopback(c.S3.Listen) || !loopback(c.Web.Listen)):
 		return errors.New("no_auth serves everything to everyone: it is allowed on loopback addresses only")
 	case c.Pprof != "" && !loopback(c.Pprof):
 		return errors.New("pprof is allowed on a loopback address only")
 	}
+	if c.PublicURL != "" {
+		u, err := url.Parse(c.PublicURL)
+		if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+			return errors.New("public_url is not an absolute http or https URL")
+		}
+	}
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(c.Log.Level)); err != nil {
+		return errors.New("log.level is not debug, info, warn or error")
+	}
+	if err := c.Store.validate(); err != nil {
+		return err
+	}
+	if err := c.validateArchives(); err != nil {
+		return err
+	}
+	_, err := c.proxies()
+	return err
+}
+
+func (s *StoreSettings) validate() error {
+	switch {
+	case s.SegmentBytes < minSegment:
+		return fmt.Errorf("store.segment_bytes is below %d", minSegment)
+	case s.BodyBytes < store.MaxRecord:
+		return fmt.Errorf("store.body_bytes is below %d", int64(store.MaxRecord))
+	case s.OverlayBytes < minOverlay:
+		return fmt.Errorf("store.overlay_bytes is below %d", minOverlay)
+	case s.MinFreeBytes < 0:
+		return errors.New("store.min_free_bytes is negative")
+	case s.UploadExpiry <= 0:
+		return errors.New("store.upload_expiry is not a time ahead")
+	}
+	return nil
+}
+
+func (c *Config) validateArchives() error {
 	if err := store.CheckBucketName(c.Archive); err != nil {
 		return fmt.Errorf("archive %q: %w", c.Archive, err)
 	}
-	for _, a := range c.Buckets {
+	seen := map[string]bool{}
+	for _, a := range c.Archives {
 		if err := store.CheckBucketName(a.Name); err != nil {
 			return fmt.Errorf("archives: %q: %w", a.Name, err)
 		}
+		if seen[a.Name] {
+			return fmt.Errorf("archives: %s stands there twice", a.Name)
+		}
+		seen[a.Name] = true
 		switch a.Duplicates {
 		case "", store.Refuse, store.Replace, store.Keep:
 		default:
 			return fmt.Errorf("archives: %s: duplicates is not refuse, replace or keep", a.Name)
 		}
 	}
-	_, err := c.proxies()
-	return err
+	return nil
 }
 
 func loopback(addr string) bool {
@@ -229,26 +223,60 @@ func (c *Config) proxies() ([]netip.Prefix, error) {
 	return out, nil
 }
 
+// rootKeyFile is where the root key is kept, unless the environment gives one.
+func (c *Config) rootKeyFile() string { return filepath.Join(c.Data, "root-key") }
+
 // credentials gives the keys: the root key, from the environment or its file in the data directory, which is made at the
 // first start, and those of the configuration.
 func (c *Config) credentials() (ring *auth.Keyring, root auth.Credential, created bool, err error) {
-	if id := os.Getenv("GANTRY_ROOT_KEY_ID"); id != "" {
-		root = auth.Credential{ID: id, Secret: os.Getenv("GANTRY_ROOT_SECRET"), Permissions: auth.All}
-	} else if root, created, err = auth.LoadOrCreateRoot(filepath.Join(c.Data, "root-key")); err != nil {
-		return nil, root, false, fmt.Errorf("root key: %w", err)
+	creds, err := c.extraKeys()
+	if err != nil {
+		return nil, root, false, err
 	}
-	creds := []auth.Credential{root}
+	var given bool
+	if root, given, err = rootFromEnv(); err != nil {
+		return nil, root, false, err
+	}
+	if !given {
+		if root, created, err = auth.LoadOrCreateRoot(c.rootKeyFile()); err != nil {
+			return nil, root, false, fmt.Errorf("root key: %w", err)
+		}
+	}
+	if ring, err = auth.NewKeyring(append(creds, root)...); err != nil {
+		return nil, root, created, usageError{fmt.Errorf("configuration: keys: %w", err)}
+	}
+	return ring, root, created, nil
+}
+
+// extraKeys are the keys of the configuration, secrets read from their files.
+func (c *Config) extraKeys() ([]auth.Credential, error) {
+	var creds []auth.Credential
 	for _, k := range c.Keys {
 		cred, err := k.credential()
 		if err != nil {
-			return nil, root, false, usageError{fmt.Errorf("configuration: key %s: %w", k.ID, err)}
+			return nil, usageError{fmt.Errorf("configuration: key %s: %w", k.ID, err)}
 		}
 		creds = append(creds, cred)
 	}
-	if ring, err = auth.NewKeyring(creds...); err != nil {
-		return nil, root, false, usageError{fmt.Errorf("configuration: keys: %w", err)}
+	return creds, nil
+}
+
+// rootFromEnv takes the root key from the environment: the secret itself, or the file that holds it.
+func rootFromEnv() (root auth.Credential, given bool, err error) {
+	id := os.Getenv("GANTRY_ROOT_KEY_ID")
+	if id == "" {
+		return root, false, nil
 	}
-	return ring, root, created, nil
+	secret := os.Getenv("GANTRY_ROOT_SECRET")
+	if file := os.Getenv("GANTRY_ROOT_SECRET_FILE"); file != "" {
+		if secret, err = readSecret(file); err != nil {
+			return root, true, usageError{fmt.Errorf("GANTRY_ROOT_SECRET_FILE: %w", err)}
+		}
+	}
+	if secret == "" {
+		return root, true, usageError{errors.New("GANTRY_ROOT_KEY_ID is set, GANTRY_ROOT_SECRET and GANTRY_ROOT_SECRET_FILE are not")}
+	}
+	return auth.Credential{ID: id, Secret: secret, Permissions: auth.All}, true, nil
 }
 
 func (k *Key) credential() (auth.Credential, error) {
@@ -256,9 +284,34 @@ func (k *Key) credential() (auth.Credential, error) {
 	if err != nil {
 		return auth.Credential{}, err
 	}
-	secret, err := os.ReadFile(k.SecretFile)
+	if perm == auth.None {
+		return auth.Credential{}, errors.New("no permissions are given")
+	}
+	secret, err := readSecret(k.SecretFile)
 	if err != nil {
 		return auth.Credential{}, err
 	}
-	return auth.Credential{ID: k.ID, Secret: strings.TrimSpace(string(secret)), Permissions: perm, Buckets: k.Buckets}, nil
+	return auth.Credential{ID: k.ID, Secret: secret, Permissions: perm, Buckets: k.Buckets}, nil
+}
+
+// maxSecretFile bounds a file that is said to hold a secret.
+const maxSecretFile = 4 << 10
+
+func readSecret(path string) (string, error) {
+	if path == "" {
+		return "", errors.New("no secret_file is given")
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	b, err := io.ReadAll(io.LimitReader(f, maxSecretFile+1))
+	if err != nil {
+		return "", err
+	}
+	if len(b) > maxSecretFile {
+		return "", fmt.Errorf("%s is too large to be a secret", path)
+	}
+	return strings.TrimSpace(string(b)), nil
 }

@@ -27,6 +27,9 @@ const (
 // errFindings ends a command that worked and has something to report: the report is printed already.
 var errFindings = errors.New("see the report")
 
+// errInterrupted ends a command that was told to stop.
+var errInterrupted = errors.New("interrupted")
+
 // usageError marks errors of the command line and the configuration.
 type usageError struct{ error }
 
@@ -34,8 +37,11 @@ func (e usageError) Unwrap() error { return e.error }
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
+	// The second signal ends the process at once, as if nobody listened.
+	context.AfterFunc(ctx, stop)
+	code := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	stop()
+	os.Exit(code)
 }
 
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
@@ -71,6 +77,7 @@ func exitCode(err error) int {
 
 // hintFor says what to do next.
 func hintFor(err error) string {
+	var usage usageError
 	switch {
 	case errors.Is(err, vfs.ErrLocked):
 		return "Another gantry uses this data directory. Stop it first, or choose another with --data."
@@ -78,18 +85,50 @@ func hintFor(err error) string {
 		return "The address is in use. Choose another with --s3-listen or --web-listen."
 	case errors.Is(err, os.ErrPermission):
 		return "Check who owns the data directory and the files in it."
+	case errors.As(err, &usage):
+		return "“gantry --help” and “gantry COMMAND --help” tell what there is."
 	}
 	return ""
 }
 
 func newRoot() *cobra.Command {
 	root := &cobra.Command{
-		Use:           "gantry",
-		Short:         "A tiered image store for hospitals, spoken to over DICOMweb and S3",
+		Use:   "gantry",
+		Short: "A tiered image store for hospitals, spoken to over DICOMweb and S3",
+		Long: `gantry keeps medical images, spoken to over DICOMweb and S3, in segments that tar can read.
+
+Settings come from flags, then GANTRY_* environment variables, then the configuration file (--config), then the defaults;
+gantry.example.yaml lists them all.
+
+Exit codes of every command: 0 done; 1 error; 2 wrong command, flag or setting; 3 done, with damage found or input
+refused; 4 another gantry uses the data directory.`,
+		Version:       version(),
 		SilenceErrors: true,
 		SilenceUsage:  true,
+		RunE: func(*cobra.Command, []string) error {
+			return usageError{errors.New("no command given")}
+		},
 	}
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
-	root.AddCommand(newServe(), newVerify(), newRebuild())
+	root.SetVersionTemplate("gantry {{.Version}}\n")
+	root.AddCommand(newServe(), newStatus(), newVerify(), newRebuild(), newSegment(), newBench())
+	markUsage(root)
 	return root
+}
+
+// markUsage makes errors of arguments and flags usage errors, for a command and those below it.
+func markUsage(cmd *cobra.Command) {
+	check := cmd.Args
+	if check == nil {
+		check = cobra.NoArgs
+	}
+	cmd.Args = func(cmd *cobra.Command, args []string) error {
+		if err := check(cmd, args); err != nil {
+			return usageError{err}
+		}
+		return nil
+	}
+	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
+	for _, sub := range cmd.Commands() {
+		markUsage(sub)
+	}
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"path/filepath"
@@ -16,20 +17,25 @@ func newRebuild() *cobra.Command {
 		Use:   "rebuild-catalog",
 		Short: "Make the catalog anew from the log",
 		Long: `Delete the catalog and make it again from the log. All answers stay the same. gantry must not be running on the data
-directory. Damaged stretches of the log are reported and left out.
+directory. Damaged stretches of the log are left out and reported, one line each, fields separated by tabs:
 
-Exit codes: 0 done; 1 error; 2 wrong flag or configuration; 3 done, but the log is damaged; 4 the data directory is in use.`,
-		Args: cobra.NoArgs,
+  damage   segment, first LSN, LSN after it, what is wrong
+
+Exit codes: 0 done; 1 error; 2 wrong flag or setting; 3 done, but the log is damaged; 4 the data directory is in use.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := s.load()
 			if err != nil {
 				return err
 			}
+			if err := requireData(&c); err != nil {
+				return err
+			}
 			if err := removeCatalog(&c); err != nil {
 				return err
 			}
-			p := newProgress(cmd.ErrOrStderr(), "rebuild")
-			st, err := openStore(cmd.Context(), &c, slog.New(slog.DiscardHandler), nil, p.update)
+			show := storeProgress(cmd.ErrOrStderr(), "rebuild")
+			st, err := openStore(cmd.Context(), &c, slog.New(slog.DiscardHandler), nil, show.update)
+			show.end()
 			if err != nil {
 				return err
 			}
@@ -37,9 +43,7 @@ Exit codes: 0 done; 1 error; 2 wrong flag or configuration; 3 done, but the log 
 			if err := st.Close(); err != nil {
 				return err
 			}
-			for _, d := range damage {
-				fmt.Fprintf(cmd.OutOrStdout(), "damage\tsegment %s\tLSN %s to %s\t%s\n", d.Segment, d.From, d.To, d.Detail)
-			}
+			printDamage(cmd.OutOrStdout(), damage)
 			if len(damage) > 0 {
 				return errFindings
 			}
@@ -58,7 +62,7 @@ func removeCatalog(c *Config) error {
 		return err
 	}
 	if err := catalog.Remove(filepath.Join(c.Data, "catalog.db")); err != nil {
-		return fmt.Errorf("remove catalog: %w", err)
+		return errors.Join(fmt.Errorf("remove catalog: %w", err), lock.Close())
 	}
 	return lock.Close()
 }

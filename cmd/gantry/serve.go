@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/http/pprof"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -19,9 +20,11 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
 
+	"gantry/console"
 	"gantry/dicomweb"
 	"gantry/internal/auth"
 	"gantry/internal/httpx"
+	"gantry/internal/vfs"
 	"gantry/s3"
 	"gantry/store"
 )
@@ -37,25 +40,24 @@ func newServe() *cobra.Command {
 		Short: "Run the store",
 		Long: `Run the store until it is told to stop (SIGINT or SIGTERM), with everything on loopback by default.
 
-The first start makes a root key, keeps it in the file root-key of the data directory (mode 0600), and prints it once.
+The first start makes a root key, keeps it in the file root-key of the data directory (mode 0600), and prints it once;
+GANTRY_ROOT_KEY_ID with GANTRY_ROOT_SECRET or GANTRY_ROOT_SECRET_FILE gives another. When everything is up, the last line
+printed is “ready”.
 
-Exit codes: 0 stopped as told; 1 error; 2 wrong flag or configuration; 4 the data directory is in use.`,
-		Args: cobra.NoArgs,
+The web listener serves DICOMweb at /dicomweb, the console at /, its figures as JSON at /api/status, and, to everyone who
+asks: /metrics (Prometheus), /healthz (the process lives) and /readyz (503 with the reason while no writes are taken).
+
+Exit codes: 0 stopped as told; 1 error; 2 wrong flag or setting; 4 the data directory is in use.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, err := s.load()
+			c, err := s.load(func(c *Config) { c.NoAuth = c.NoAuth || noAuth })
 			if err != nil {
 				return err
-			}
-			if c.NoAuth = c.NoAuth || noAuth; c.NoAuth {
-				if err := c.validate(); err != nil {
-					return usageError{err}
-				}
 			}
 			return serve(cmd.Context(), &c, cmd.OutOrStdout(), cmd.ErrOrStderr())
 		},
 	}
-	s.addFlags(cmd, "s3-listen", "web-listen", "tls-cert", "tls-key", "public-url", "pprof")
-	cmd.Flags().BoolVar(&noAuth, "no-auth", false, "serve everything to everyone; loopback only")
+	s.addFlags(cmd, "s3-listen", "web-listen", "tls-cert", "tls-key", "public-url", "log-level", "pprof")
+	cmd.Flags().BoolVar(&noAuth, "no-auth", false, "serve everything to everyone on this machine; loopback addresses only")
 	return cmd
 }
 
@@ -81,6 +83,19 @@ func serve(ctx context.Context, cfg *Config, stdout, stderr io.Writer) error {
 	if srv.tls, err = loadTLS(cfg); err != nil {
 		return err
 	}
+	if _, err := cfg.extraKeys(); err != nil {
+		return err
+	}
+	if busy, err := locked(cfg); err != nil {
+		return err
+	} else if busy {
+		return fmt.Errorf("data directory %s: %w", cfg.Data, vfs.ErrLocked)
+	}
+	l, err := bind(cfg)
+	if err != nil {
+		return err
+	}
+	defer l.close()
 	if srv.store, err = openStore(ctx, cfg, logger, srv.reg, nil); err != nil {
 		return err
 	}
@@ -92,10 +107,10 @@ func serve(ctx context.Context, cfg *Config, stdout, stderr io.Writer) error {
 	if srv.ring, srv.root, srv.isNew, err = cfg.credentials(); err != nil {
 		return err
 	}
-	if err := srv.makeArchives(ctx); err != nil {
+	if err := makeArchives(ctx, cfg, srv.store, srv.root.ID); err != nil {
 		return err
 	}
-	return srv.listen(ctx, stdout)
+	return srv.run(ctx, l, stdout)
 }
 
 func newLogger(cfg *Config, w io.Writer) (*slog.Logger, error) {
@@ -127,40 +142,66 @@ func openStore(ctx context.Context, cfg *Config, logger *slog.Logger, reg promet
 	}
 	return store.Open(ctx, store.Config{
 		Dir: cfg.Data, Indexer: dicomweb.Index, SegmentBytes: cfg.Store.SegmentBytes, BodyBytes: cfg.Store.BodyBytes,
-		MinFreeBytes: cfg.Store.MinFreeBytes, UploadExpiry: cfg.Store.UploadExpiry, Logger: logger, Registerer: reg,
+		OverlayBytes: cfg.Store.OverlayBytes, MinFreeBytes: cfg.Store.MinFreeBytes, UploadExpiry: cfg.Store.UploadExpiry,
+		Logger: logger, Registerer: reg,
 		Progress: progress,
 	})
 }
 
-// makeArchives makes the dicom buckets that the configuration names, and brings their settings up to date.
-func (s *server) makeArchives(ctx context.Context) error {
-	archives := s.cfg.Buckets
-	named := false
-	for _, a := range archives {
-		named = named || a.Name == s.cfg.Archive
-	}
-	origin := store.Origin{Owner: s.root.ID, Principal: s.root.ID, Door: "configuration"}
+// makeArchives makes the dicom buckets that the configuration names, and brings their settings up to date. The archive
+// that /dicomweb itself stands for keeps the settings it has, if it is not among those named.
+func makeArchives(ctx context.Context, cfg *Config, st *store.Store, owner string) error {
+	origin := store.Origin{Owner: owner, Principal: owner, Door: "configuration"}
+	named := slices.ContainsFunc(cfg.Archives, func(a Archive) bool { return a.Name == cfg.Archive })
 	if !named {
-		_, err := s.store.CreateBucket(ctx, s.cfg.Archive, store.BucketSettings{DICOM: true}, origin)
-		if err != nil && !errors.Is(err, store.ErrBucketExists) {
-			return fmt.Errorf("make archive %s: %w", s.cfg.Archive, err)
+		b, err := st.CreateBucket(ctx, cfg.Archive, store.BucketSettings{DICOM: true}, origin)
+		if errors.Is(err, store.ErrBucketExists) && !b.Settings.DICOM {
+			return usageError{fmt.Errorf("configuration: archive: the bucket %s exists and is no archive", cfg.Archive)}
+		}
+		if err != nil && !errors.Is(err, store.ErrBucketExists) && !errors.Is(err, store.ErrFull) {
+			return fmt.Errorf("make archive %s: %w", cfg.Archive, err)
 		}
 	}
-	for _, a := range archives {
-		st := store.BucketSettings{DICOM: true, Strict: a.Strict, Duplicates: a.Duplicates}
-		b, err := s.store.CreateBucket(ctx, a.Name, st, origin)
-		if errors.Is(err, store.ErrBucketExists) && b.Settings != st {
-			_, err = s.store.UpdateBucket(ctx, a.Name, st, origin)
+	for _, a := range cfg.Archives {
+		settings := store.BucketSettings{DICOM: true, Strict: a.Strict, Duplicates: a.Duplicates}
+		b, err := st.CreateBucket(ctx, a.Name, settings, origin)
+		if errors.Is(err, store.ErrBucketExists) {
+			err = nil
+			if !b.Settings.DICOM {
+				return usageError{fmt.Errorf("configuration: archives: the bucket %s exists and is no archive", a.Name)}
+			}
+			if b.Settings != settings {
+				_, err = st.UpdateBucket(ctx, a.Name, settings, origin)
+			}
 		}
-		if err != nil && !errors.Is(err, store.ErrBucketExists) {
+		if err != nil && !errors.Is(err, store.ErrFull) { // a full disk keeps nobody from reading
 			return fmt.Errorf("make archive %s: %w", a.Name, err)
 		}
 	}
 	return nil
 }
 
-// listen serves both listeners until ctx ends.
-func (s *server) listen(ctx context.Context, stdout io.Writer) error {
+// listeners are bound before anything else happens, so that a wrong or busy address is told at once and costs nothing.
+type listeners struct{ s3, web net.Listener }
+
+func bind(cfg *Config) (l listeners, err error) {
+	if l.s3, err = net.Listen("tcp", cfg.S3.Listen); err != nil {
+		return l, fmt.Errorf("s3.listen: %w", err)
+	}
+	if l.web, err = net.Listen("tcp", cfg.Web.Listen); err != nil {
+		return l, errors.Join(fmt.Errorf("web.listen: %w", err), l.s3.Close())
+	}
+	return l, nil
+}
+
+// close may come after the servers have closed the listeners.
+func (l listeners) close() {
+	_ = l.s3.Close()
+	_ = l.web.Close()
+}
+
+// run serves both listeners until ctx ends.
+func (s *server) run(ctx context.Context, l listeners, stdout io.Writer) error {
 	s3Server, err := s.s3Server()
 	if err != nil {
 		return err
@@ -169,17 +210,9 @@ func (s *server) listen(ctx context.Context, stdout io.Writer) error {
 	if err != nil {
 		return err
 	}
-	s3Listener, err := net.Listen("tcp", s.cfg.S3.Listen)
-	if err != nil {
-		return fmt.Errorf("s3.listen: %w", err)
-	}
-	webListener, err := net.Listen("tcp", s.cfg.Web.Listen)
-	if err != nil {
-		return errors.Join(fmt.Errorf("web.listen: %w", err), s3Listener.Close())
-	}
 	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return s3Server.Serve(s3Listener) })
-	g.Go(func() error { return webServer.Serve(webListener) })
+	g.Go(func() error { return s3Server.Serve(l.s3) })
+	g.Go(func() error { return webServer.Serve(l.web) })
 	g.Go(func() error { return s.profile(ctx) })
 	g.Go(func() error {
 		<-ctx.Done()
@@ -187,7 +220,7 @@ func (s *server) listen(ctx context.Context, stdout io.Writer) error {
 		defer cancel()
 		return errors.Join(s3Server.Shutdown(grace), webServer.Shutdown(grace))
 	})
-	s.announce(stdout, s3Listener.Addr(), webListener.Addr())
+	s.announce(stdout, l.s3.Addr(), l.web.Addr())
 	return g.Wait()
 }
 
@@ -216,7 +249,11 @@ func (s *server) webServer() (*httpx.Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	web := &web{dicomweb: gw, metrics: s.reg, store: s.store}
+	con, err := console.New(console.Config{Source: s.store, Keyring: s.ring, NoAuth: s.cfg.NoAuth, Version: version()})
+	if err != nil {
+		return nil, err
+	}
+	web := &web{dicomweb: gw, console: con, metrics: s.reg, store: s.store}
 	return httpx.New(httpx.Config{
 		Name: "web", Logger: s.logger, Registerer: s.reg, Handler: web.handle, ErrorWriter: gw.WriteError, RouteLabel: web.label,
 		TLS: s.tls, TrustedProxies: proxies,
@@ -238,9 +275,11 @@ func (s *server) announce(w io.Writer, s3Addr, webAddr net.Addr) {
 		fmt.Fprintln(&b, "no authentication: everyone on this machine may do everything")
 	case s.isNew:
 		key, secret = s.root.ID, s.root.Secret
-		fmt.Fprintf(&b, "root key id: %s\nroot secret: %s\n(shown once; kept in %s/root-key)\n", key, secret, s.cfg.Data)
+		fmt.Fprintf(&b, "root key id: %s\nroot secret: %s\n(shown once; kept in %s)\n", key, secret, s.cfg.rootKeyFile())
+	case os.Getenv("GANTRY_ROOT_KEY_ID") != "":
+		fmt.Fprintf(&b, "root key id: %s (from the environment)\n", s.root.ID)
 	default:
-		fmt.Fprintf(&b, "root key: see %s/root-key\n", s.cfg.Data)
+		fmt.Fprintf(&b, "root key: see %s\n", s.cfg.rootKeyFile())
 	}
 	fmt.Fprintf(&b, "\nSend a first image:\n  curl -u %s:%s -H 'Content-Type: application/dicom' --data-binary @image.dcm %s/dicomweb/studies\n", key, secret, webURL)
 	fmt.Fprintf(&b, "Find it again:\n  curl -u %s:%s %s/dicomweb/studies\n\nready\n", key, secret, webURL)

@@ -2,37 +2,44 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"net/http"
 	"strings"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/common/expfmt"
 
+	"gantry/console"
 	"gantry/dicomweb"
 	"gantry/internal/httpx"
 	"gantry/store"
 )
 
-// web routes what the web listener serves: DICOMweb, metrics and health.
+// web routes what the web listener serves: DICOMweb, console, metrics and health.
 type web struct {
 	dicomweb *dicomweb.Gateway
+	console  *console.Console
 	metrics  *prometheus.Registry
 	store    *store.Store
 }
 
+func isDICOMweb(path string) bool { return path == "/dicomweb" || strings.HasPrefix(path, "/dicomweb/") }
+
 func (w *web) handle(c *httpx.Ctx) error {
 	path := c.RawPath()
 	switch {
-	case path == "/dicomweb" || strings.HasPrefix(path, "/dicomweb/"):
+	case isDICOMweb(path):
 		return w.dicomweb.Handle(c)
+	case w.console.Serves(path):
+		return w.console.Handle(c)
 	case c.Method() != http.MethodGet && c.Method() != http.MethodHead:
 		return &httpx.Error{Status: http.StatusMethodNotAllowed, Code: "MethodNotAllowed", Message: "only GET and HEAD are served here"}
 	case path == "/metrics":
 		return w.writeMetrics(c)
-	case path == "/healthz", path == "/readyz":
-		c.SetHeader("Content-Type", "text/plain; charset=utf-8")
-		c.SendBytes([]byte("ok\n"))
-		return nil
+	case path == "/healthz":
+		return w.writeText(c, http.StatusOK, "ok")
+	case path == "/readyz":
+		return w.writeReady(c)
 	}
 	return &httpx.Error{Status: http.StatusNotFound, Code: "NotFound", Message: "nothing is served at this path"}
 }
@@ -40,12 +47,36 @@ func (w *web) handle(c *httpx.Ctx) error {
 func (w *web) label(c *httpx.Ctx) string {
 	path := c.RawPath()
 	switch {
-	case path == "/dicomweb" || strings.HasPrefix(path, "/dicomweb/"):
+	case isDICOMweb(path):
 		return w.dicomweb.RouteLabel(c)
+	case w.console.Serves(path):
+		return w.console.Label(path)
 	case path == "/metrics", path == "/healthz", path == "/readyz":
 		return path[1:]
 	}
 	return "other"
+}
+
+// writeReady tells whether writes are accepted. Who asks needs no key, so the reason is one of a few words.
+func (w *web) writeReady(c *httpx.Ctx) error {
+	err := w.store.Ready()
+	switch {
+	case err == nil:
+		return w.writeText(c, http.StatusOK, "ready")
+	case errors.Is(err, store.ErrFull):
+		return w.writeText(c, http.StatusServiceUnavailable, "full: writes are refused, reads and deletes go on")
+	case errors.Is(err, store.ErrBroken):
+		return w.writeText(c, http.StatusServiceUnavailable, "log broken: writes are refused until restart, reads go on")
+	}
+	return w.writeText(c, http.StatusServiceUnavailable, "closing")
+}
+
+func (w *web) writeText(c *httpx.Ctx, status int, text string) error {
+	c.SetHeader("Content-Type", "text/plain; charset=utf-8")
+	c.SetHeader("Cache-Control", "no-store")
+	c.Status(status)
+	c.SendBytes([]byte(text + "\n"))
+	return nil
 }
 
 // writeMetrics writes the metrics in Prometheus' text format. They hold no names of patients or objects, and need no key.

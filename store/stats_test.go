@@ -1,0 +1,67 @@
+package store_test
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"testing"
+	"time"
+
+	"gantry/store"
+)
+
+func TestStatsMeasureIngestByTheLogItself(t *testing.T) {
+	now := time.Date(2024, 1, 1, 0, 0, 0, 0, time.UTC)
+	cfg := store.Config{Dir: t.TempDir(), SegmentBytes: 1 << 20, Clock: func() time.Time { return now }}
+	s := open(t, cfg)
+	mustBucket(t, s, "days", store.BucketSettings{})
+	var before store.LSN
+	for day := range 40 { // a segment a day, of which those of the last fortnight count
+		if day == 26 {
+			before = s.End()
+		}
+		put(t, s, "days", fmt.Sprint(day), noise(uint64(day), 900<<10))
+		now = now.Add(24 * time.Hour)
+	}
+	st, err := s.Stats(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := st.Ingest.Span, 14*24*time.Hour; got != want {
+		t.Errorf("span: got %v, want %v", got, want)
+	}
+	if got, want := st.Ingest.Bytes, int64(s.End()-before); got != want {
+		t.Errorf("bytes: got %d, want %d", got, want)
+	}
+	if st.Commits.Count < 41 || st.Commits.P50 <= 0 || st.Commits.P99 < st.Commits.P50 || st.Commits.Last <= 0 {
+		t.Errorf("commits: %+v", st.Commits)
+	}
+	if want := now.Add(-24 * time.Hour); !st.LastWrite.Equal(want) {
+		t.Errorf("last write: got %v, want %v", st.LastWrite, want)
+	}
+	if st.LogID == "" || st.Epoch == 0 || st.Segments < 40 || st.End != s.End() || st.Full || st.Broken != nil {
+		t.Errorf("stats: %+v", st)
+	}
+}
+
+func TestReadyTellsWhyNot(t *testing.T) {
+	cfg := store.Config{Dir: t.TempDir(), MinFreeBytes: 1}
+	s := open(t, cfg)
+	if err := s.Ready(); err != nil {
+		t.Errorf("an open store with room: %v", err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Ready(); !errors.Is(err, store.ErrClosed) {
+		t.Errorf("a closed store: got %v, want ErrClosed", err)
+	}
+	cfg.MinFreeBytes = math.MaxInt64
+	s = open(t, cfg)
+	if err := s.Ready(); !errors.Is(err, store.ErrFull) {
+		t.Errorf("a full disk: got %v, want ErrFull", err)
+	}
+	if st, err := s.Stats(t.Context()); err != nil || !st.Full {
+		t.Errorf("stats of a full disk: %+v, %v", st, err)
+	}
+}
