@@ -118,8 +118,11 @@ func explicitMeta(r io.ReaderAt, size int64) ([]byte, error) {
 	o.coding = coding{explicit: true}
 	for {
 		b, err := o.peek(8)
+		if err != nil && !errors.Is(err, io.EOF) {
+			return nil, o.cut(err, 0)
+		}
 		if err != nil || o.tag(b)>>16 != 2 {
-			break // the object was opened before: the data set follows
+			break
 		}
 		if o.pos == preambleBytes+4 {
 			o.explicit = (VR(b[4])<<8 | VR(b[5])).letters()

@@ -184,8 +184,8 @@ func (o *object) readNumbers(r Range, width int) ([]uint64, error) {
 		return nil, nil
 	}
 	b := make([]byte, r.Length)
-	if n, err := o.file.ReadAt(b, r.Offset); n < len(b) {
-		return nil, &sourceError{err}
+	if err := readAt(o.file, b, r.Offset); err != nil {
+		return nil, err
 	}
 	out := make([]uint64, 0, len(b)/width)
 	for ; len(b) >= width; b = b[width:] {
@@ -246,8 +246,8 @@ func (o *object) byMarkers(p *Pixels) (*FrameTable, error) {
 	var head [6]byte
 	for i, f := range p.fragments {
 		b := head[:min(int64(len(head)), f.Length)]
-		if n, err := o.file.ReadAt(b, f.Offset); n < len(b) {
-			return nil, &sourceError{err}
+		if err := readAt(o.file, b, f.Offset); err != nil {
+			return nil, err
 		}
 		begins := false
 		for _, m := range startMarkers {

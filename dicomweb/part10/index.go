@@ -416,12 +416,12 @@ func hashDataSet(in *Instance, r io.ReaderAt, size int64) error {
 	defer hasherPool.Put(h)
 	h.sum.Reset()
 	for at := in.DataSet; at < size; {
-		n, err := r.ReadAt(h.buf[:min(hashChunk, size-at)], at)
-		if n == 0 {
-			return &sourceError{err}
+		b := h.buf[:min(hashChunk, size-at)]
+		if err := readAt(r, b, at); err != nil {
+			return err
 		}
-		h.sum.Write(h.buf[:n])
-		at += int64(n)
+		h.sum.Write(b)
+		at += int64(len(b))
 	}
 	h.sum.Sum(in.SHA256[:0])
 	return nil

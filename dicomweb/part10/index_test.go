@@ -229,3 +229,26 @@ func TestMemoryIsBounded(t *testing.T) {
 		t.Errorf("%d bytes allocated for one object", n)
 	}
 }
+
+func TestEncodingIsWhatTheBytesShow(t *testing.T) {
+	// An unknown transfer syntax, and labels that are wrong about VRs.
+	for _, c := range []struct{ syntax, set string }{
+		{"1.2.3.999", ids()}, {"1.2.3.999", implicitIDs()}, {part10.ExplicitLE, implicitIDs()}, {part10.ImplicitLE, ids()},
+	} {
+		in, err := index(file(c.syntax, c.set))
+		if err != nil || in.SOPUID != "1.2.3.4" || in.TransferSyntax != c.syntax {
+			t.Errorf("%s: %v, %+v", c.syntax, err, in)
+		}
+	}
+}
+
+func TestUnknownVROfUndefinedLength(t *testing.T) {
+	for _, inner := range []string{implicitEl(0x00091011, "ab"), el(0x00091011, "UN", "ab")} {
+		out, err := jsonOf(file(part10.ExplicitLE, ids()+undefinedEl(0x00091010, "UN", delimited(inner))+el(0x00100020, "LO", "after")))
+		if err != nil {
+			t.Fatal(err)
+		}
+		checkMember(t, out, "00091010", `{"vr":"SQ","Value":[{"00091011":{"vr":"UN","InlineBinary":"YWI="}}]}`)
+		checkMember(t, out, "00100020", `{"vr":"LO","Value":["after"]}`)
+	}
+}

@@ -141,9 +141,8 @@ func (o *object) readFragments(p *Pixels, e *element) error {
 // next header is a fragment away.
 func (o *object) nextFragment(e *element) (item element, ok bool, err error) {
 	if o.z == nil && (o.pos < o.base || o.pos+8 > o.base+int64(len(o.buf))) && o.pos+8 <= o.end {
-		got, err := o.ra.ReadAt(o.mem[:8], o.pos)
-		if got < 8 {
-			return item, false, &sourceError{err}
+		if err := readAt(o.ra, o.mem[:8], o.pos); err != nil {
+			return item, false, err
 		}
 		o.base, o.buf = o.pos, o.mem[:8]
 	}

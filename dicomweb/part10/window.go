@@ -120,6 +120,18 @@ func (w *window) skipTo(p int64) error {
 	return nil
 }
 
+// readAt fills b from r; the error is a failure of the source.
+func readAt(r io.ReaderAt, b []byte, off int64) error {
+	n, err := r.ReadAt(b, off)
+	if n == len(b) {
+		return nil
+	}
+	if err == nil || errors.Is(err, io.EOF) {
+		err = io.ErrUnexpectedEOF
+	}
+	return &sourceError{fmt.Errorf("read object at %d: %w", off+int64(n), err)}
+}
+
 // sourceError marks a failure of the source, as opposed to one of its content.
 type sourceError struct{ err error }
 
