@@ -43,7 +43,7 @@ type Comparison struct {
 }
 
 // A Goal bounds the ratio of a metric (Of divided by Against, the median of all rounds) or, as a limit, the metric of
-// Of itself.
+// Of itself. Without a bound it is only reported.
 type Goal struct {
 	Metric  string  `yaml:"metric" json:"metric"`
 	AtLeast float64 `yaml:"at_least" json:"at_least,omitempty"`
@@ -112,8 +112,8 @@ func (s *Scenario) check(c *Comparison) error {
 		if _, err := metric(&bench.Result{}, g.Metric); err != nil {
 			return err
 		}
-		if (g.AtLeast == 0) == (g.AtMost == 0) {
-			return errors.New("a goal needs at_least or at_most")
+		if g.AtLeast != 0 && g.AtMost != 0 {
+			return errors.New("a goal has at_least or at_most, not both")
 		}
 		if !g.Limit && c.Against == "" {
 			return errors.New("a ratio needs something to compare against")
