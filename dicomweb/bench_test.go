@@ -1,6 +1,7 @@
 package dicomweb_test
 
 import (
+	"bytes"
 	"fmt"
 	"net/http"
 	"slices"
@@ -11,25 +12,28 @@ import (
 	"gantry/store"
 )
 
+// renumbered is a copy of a file under another SOP Instance UID.
+func renumbered(file []byte, uid string, n int) []byte {
+	c := slices.Clone(file)
+	for at := 0; ; {
+		k := bytes.Index(c[at:], []byte(uid))
+		if k < 0 {
+			return c
+		}
+		copy(c[at+k+len(uid)-6:], fmt.Sprintf("%06d", n))
+		at += k + len(uid)
+	}
+}
+
 // seriesOf stores n instances of one series and returns the path of the series and of its first instance.
 func seriesOf(b *testing.B, s *site, n int) (series, instance string) {
 	b.Helper()
 	file := corpusFile(b, corpusWith(b, "CT_small", 1)[0])
 	s.stow("/studies", file)
 	d := s.query("/instances")[0]
-	uid := []byte(d.str("00080018"))
 	var parts [][]byte
 	for i := range n - 1 {
-		c := slices.Clone(file)
-		for at := 0; ; {
-			k := strings.Index(string(c[at:]), string(uid))
-			if k < 0 {
-				break
-			}
-			copy(c[at+k+len(uid)-4:], fmt.Sprintf("%04d", i+1))
-			at += k + len(uid)
-		}
-		parts = append(parts, c)
+		parts = append(parts, renumbered(file, d.str("00080018"), i+1))
 	}
 	for chunk := range slices.Chunk(parts, 100) {
 		if a := s.stow("/studies", chunk...); a.StatusCode != http.StatusOK {
@@ -81,16 +85,17 @@ func BenchmarkRetrieve(b *testing.B) {
 func BenchmarkStow(b *testing.B) {
 	for _, n := range []int{1, 20} {
 		b.Run(fmt.Sprint(n, " a request"), func(b *testing.B) {
-			s := start(b, store.Replace, nil)
+			s := start(b, store.Refuse, nil)
 			file := corpusFile(b, corpusWith(b, "CT_small", 1)[0])
+			s.stow("/studies", file)
+			uid := s.query("/instances")[0].str("00080018")
 			b.ReportAllocs()
 			i := 0
 			for b.Loop() {
 				parts := make([][]byte, n)
 				for k := range parts {
 					i++
-					parts[k] = slices.Clone(file)
-					copy(parts[k][len(file)-16:], fmt.Sprintf("%016d", i))
+					parts[k] = renumbered(file, uid, i)
 				}
 				if a := s.stow("/studies", parts...); a.StatusCode != http.StatusOK {
 					b.Fatalf("%d %.300s", a.StatusCode, a.body)

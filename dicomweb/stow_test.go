@@ -3,6 +3,7 @@ package dicomweb_test
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"path/filepath"
 	"strings"
@@ -216,5 +217,52 @@ func TestStowXMLResponse(t *testing.T) {
 	if a.StatusCode != 200 || a.Header.Get("Content-Type") != "application/dicom+xml" ||
 		!strings.Contains(string(a.body), `keyword="ReferencedSOPSequence"><Item number="1"><DicomAttribute tag="00081150"`) {
 		t.Errorf("%d %s %s", a.StatusCode, a.Header.Get("Content-Type"), a.body)
+	}
+}
+
+func TestStowKeepsTheFirstOfTwo(t *testing.T) {
+	s := start(t, store.Refuse, nil)
+	first := corpusFile(t, control)
+	second := bytes.Clone(first)
+	second[len(second)-1] ^= 1
+	for range 20 {
+		a := s.stow("/studies", first, second)
+		if got := a.module(t).reasons("00081198"); a.StatusCode != http.StatusAccepted || len(got) != 1 || got[0] != 0x0111 {
+			t.Fatalf("%d %s", a.StatusCode, a.body)
+		}
+		place := s.query("/instances")[0].place()
+		if got := s.get(place, "Accept", "application/dicom; transfer-syntax=*"); !bytes.Equal(got.body, first) {
+			t.Fatal("the second was stored")
+		}
+		if a := s.do("DELETE", place, nil); a.StatusCode != http.StatusNoContent {
+			t.Fatalf("delete: %d", a.StatusCode)
+		}
+	}
+}
+
+func TestStowManyInOneRequest(t *testing.T) {
+	s := start(t, store.Refuse, nil)
+	file := corpusFile(t, control)
+	s.mustStow(control)
+	uid := s.query("/instances")[0].str("00080018")
+	var parts [][]byte
+	for i := range 50 {
+		parts = append(parts, replaceUID(t, file, uid, i))
+	}
+	a := s.stow("/studies", parts...)
+	items := a.module(t)["00081199"].Value
+	if a.StatusCode != http.StatusOK || len(items) != 50 {
+		t.Fatalf("%d, %d stored", a.StatusCode, len(items))
+	}
+	for i, item := range items {
+		m, _ := item.(map[string]any)
+		if got, want := toElement(t, m["00081155"]).Value[0], uid[:len(uid)-3]+fmt.Sprintf("%03d", 900+i); got != want {
+			t.Errorf("item %d is %v, want %s: not in the order sent", i, got, want)
+		}
+	}
+	for _, d := range s.query("/instances") {
+		if got := s.get(d.place()); got.StatusCode != http.StatusOK {
+			t.Errorf("%d", got.StatusCode)
+		}
 	}
 }
