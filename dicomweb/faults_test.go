@@ -21,29 +21,26 @@ import (
 // faulty is a store that fails where a test wants it to.
 type faulty struct {
 	*store.Store
-	put func(n int) error // called before the n-th put; nil lets it through
-	del func() error
-	n   int
+	begin func(n int) error // called for the n-th instance; nil lets it through
+	del   error
+	n     int
 }
 
-func (f *faulty) Put(ctx context.Context, p *store.Put) (store.PutResult, error) {
+func (f *faulty) Begin(ctx context.Context, p *store.Put) (*store.Pending, error) {
 	f.n++
-	if f.put != nil {
-		if err := f.put(f.n); err != nil {
-			if _, rerr := io.Copy(io.Discard, p.Body); rerr != nil {
-				return store.PutResult{}, rerr
-			}
-			return store.PutResult{}, err
+	if f.begin != nil {
+		if err := f.begin(f.n); err != nil {
+			return nil, err // without reading the body
 		}
 	}
-	return f.Store.Put(ctx, p)
+	return f.Store.Begin(ctx, p)
 }
 
-func (f *faulty) Delete(ctx context.Context, d *store.Delete) (store.Info, error) {
+func (f *faulty) DeleteInstances(ctx context.Context, bucket string, id store.Identity, o store.Origin) (int, error) {
 	if f.del != nil {
-		return store.Info{}, f.del()
+		return 0, f.del
 	}
-	return f.Store.Delete(ctx, d)
+	return f.Store.DeleteInstances(ctx, bucket, id, o)
 }
 
 // startFaulty runs a gateway over a faulty store.
@@ -73,7 +70,7 @@ func TestStowWhenTheStoreRefuses(t *testing.T) {
 		{"too large", store.ErrTooLarge, http.StatusRequestEntityTooLarge, 0xA700},
 		{"something else", io.ErrClosedPipe, http.StatusInternalServerError, 0x0110},
 	} {
-		f.put = func(int) error { return fmt.Errorf("put: %w", c.err) }
+		f.begin = func(int) error { return fmt.Errorf("put: %w", c.err) }
 		a := s.stow("/studies", good)
 		if got := a.module(t).reasons("0008119A"); a.StatusCode != c.status || len(got) != 1 || got[0] != c.reason {
 			t.Errorf("%s: %d %s", c.name, a.StatusCode, a.body)
@@ -81,14 +78,14 @@ func TestStowWhenTheStoreRefuses(t *testing.T) {
 		if (c.status == http.StatusServiceUnavailable) != (a.Header.Get("Retry-After") != "") {
 			t.Errorf("%s: Retry-After %q", c.name, a.Header.Get("Retry-After"))
 		}
-		f.put = func(int) error { return &store.InstanceError{Identity: known, Err: c.err} }
+		f.begin = func(int) error { return &store.InstanceError{Identity: known, Err: c.err} }
 		a = s.stow("/studies", good)
 		if got := a.module(t).reasons("00081198"); len(got) != 1 || got[0] != c.reason || !strings.Contains(string(a.body), `"1.2.3"`) {
 			t.Errorf("%s, of a known instance: %d %s", c.name, a.StatusCode, a.body)
 		}
 	}
 	f.n = 0
-	f.put = func(n int) error {
+	f.begin = func(n int) error {
 		if n == 1 {
 			return store.ErrFull
 		}
@@ -102,7 +99,7 @@ func TestStowWhenTheStoreRefuses(t *testing.T) {
 func TestDeleteUnderRetention(t *testing.T) {
 	s, f := startFaulty(t)
 	s.mustStow(control)
-	f.del = func() error { return store.ErrRetained }
+	f.del = store.ErrRetained
 	if a := s.do("DELETE", s.query("/instances")[0].place(), nil); a.StatusCode != http.StatusConflict {
 		t.Errorf("%d %s", a.StatusCode, a.body)
 	}

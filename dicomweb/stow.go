@@ -48,7 +48,7 @@ func (rq *request) storeInstances() error {
 	case !ok:
 		return s.refuse(http.StatusUnsupportedMediaType, "Content-Type is missing or malformed")
 	case media.name == typeDICOM:
-		s.part(rq.Body(), typeDICOM)
+		s.part(rq.Body(), typeDICOM, rq.ContentLength())
 	case media.name != typeRelated:
 		return s.refuse(http.StatusUnsupportedMediaType, "only application/dicom can be stored")
 	case media.inner != "" && media.inner != typeDICOM:
@@ -105,15 +105,15 @@ func (s *storing) relatedPart(header map[string]string, body io.Reader) {
 	}
 	switch enc := strings.ToLower(header["content-transfer-encoding"]); enc {
 	case "", "binary", "8bit", "7bit":
-		s.part(body, contentType)
+		s.part(body, contentType, -1)
 	default:
 		s.parts++
 		s.other(reasonUnreadable, "content transfer encoding is not supported")
 	}
 }
 
-// part stores one instance.
-func (s *storing) part(body io.Reader, contentType string) {
+// part stores one instance of size bytes, -1 if that is not known.
+func (s *storing) part(body io.Reader, contentType string, size int64) {
 	s.parts++
 	if contentType != typeDICOM {
 		s.media++
@@ -126,7 +126,7 @@ func (s *storing) part(body io.Reader, contentType string) {
 	p, err := s.g.objects.Begin(s.ctx, &store.Put{
 		Key:      store.Key{Bucket: s.bucket},
 		Body:     body,
-		Size:     -1,
+		Size:     size,
 		Meta:     store.Meta{System: map[string]string{"content-type": typeDICOM}},
 		Origin:   s.origin(),
 		Instance: &store.InstancePut{Study: s.route.study},
