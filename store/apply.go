@@ -2,6 +2,7 @@ package store
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strconv"
 
@@ -17,6 +18,7 @@ type txn struct {
 	log     recordReader
 	pending map[LSN]*record // records of this batch, which are not in the log yet
 	next    uint64          // LSN of the next record, while a batch is prepared
+	damaged bool            // replay has met damage: what a record rests on may be missing
 }
 
 // recordReader reads records that are in the log.
@@ -44,9 +46,7 @@ func (tx *txn) apply(h *segment.Header) error {
 	case segment.TypeBucket:
 		return tx.applyBucket(h)
 	case segment.TypeBucketDelete:
-		tx.Delete(bucketKey(h.Fields.Bucket))
-		tx.Delete(totalsKey(h.Fields.BucketID))
-		return nil
+		return tx.applyBucketDelete(h)
 	}
 	return nil
 }
@@ -65,8 +65,14 @@ func (tx *txn) applyObject(h *segment.Header) error {
 			return err
 		}
 	}
+	if err := tx.restoreBucket(h); err != nil {
+		return err
+	}
+	var damage error
 	if h.Type == segment.TypeComplete {
-		if err := tx.closeStreams(h); err != nil {
+		if err := tx.closeStreams(h); errors.Is(err, ErrCorrupt) {
+			damage = err // the object stays, unreadable: it must neither vanish nor uncover an older one
+		} else if err != nil {
 			return err
 		}
 	}
@@ -76,9 +82,25 @@ func (tx *txn) applyObject(h *segment.Header) error {
 		return err
 	}
 	if f.DICOM == nil {
+		return damage
+	}
+	return firstError(tx.index(h), damage)
+}
+
+// restoreBucket makes a bucket anew whose own record is damaged, from what an object in it tells: its settings are lost, its
+// objects are not.
+func (tx *txn) restoreBucket(h *segment.Header) error {
+	if !tx.damaged {
 		return nil
 	}
-	return tx.index(h)
+	f := &h.Fields
+	have, err := getBucket(tx, f.Bucket)
+	if err == nil && have.ID >= f.BucketID || err != nil && !errors.Is(err, ErrNoBucket) {
+		return err
+	}
+	b := Bucket{ID: f.BucketID, Name: f.Bucket, Owner: f.Owner, Created: timeOf(h), Settings: BucketSettings{DICOM: f.DICOM != nil}}
+	tx.Put(bucketKey(b.Name), b.append(nil))
+	return nil
 }
 
 func (tx *txn) applyDelete(h *segment.Header) error {
@@ -150,6 +172,9 @@ func (tx *txn) dropPart(key []byte) error {
 
 func (tx *txn) applyUpload(h *segment.Header) error {
 	f := &h.Fields
+	if err := tx.restoreBucket(h); err != nil {
+		return err
+	}
 	u := Upload{
 		NewUpload: NewUpload{
 			Key: Key{Bucket: f.Bucket, Name: f.Key}, Meta: metaOf(f), Origin: Origin{Owner: f.Owner, Principal: f.Principal},
@@ -168,11 +193,11 @@ func (tx *txn) applyAbort(h *segment.Header) error {
 	if err != nil {
 		return fmt.Errorf("abort record %s: %w", LSN(h.LSN), err)
 	}
-	return tx.endUpload(h.Fields.BucketID, h.Fields.Key, id, nil)
+	return tx.endUpload(h.Fields.BucketID, h.Fields.Key, id, func(uint64) bool { return false })
 }
 
-// endUpload removes an upload and its parts. Streams in used belong to the object it became.
-func (tx *txn) endUpload(bucket uint64, key string, id LSN, used map[uint64]bool) error {
+// endUpload removes an upload and its parts. Streams that are used belong to the object it became.
+func (tx *txn) endUpload(bucket uint64, key string, id LSN, used func(stream uint64) bool) error {
 	tx.Delete(uploadKey(bucket, key, id))
 	prefix := partPrefix(id)
 	var keys [][]byte
@@ -183,7 +208,7 @@ func (tx *txn) endUpload(bucket uint64, key string, id LSN, used map[uint64]bool
 			return false
 		}
 		keys = append(keys, append([]byte(nil), k...))
-		if !used[p.Stream] {
+		if !used(p.Stream) {
 			tx.Put(garbageKey(garbageStream, p.Stream), nil)
 		}
 		return true
@@ -209,6 +234,9 @@ func (tx *txn) closeStreams(h *segment.Header) error {
 		return fmt.Errorf("complete record %s: %w", LSN(h.LSN), err)
 	}
 	m, err := tx.manifest(h)
+	if errors.Is(err, ErrCorrupt) { // any part may be in it
+		return firstError(tx.endUpload(f.BucketID, f.Key, id, func(uint64) bool { return true }), err)
+	}
 	if err != nil {
 		return err
 	}
@@ -216,7 +244,7 @@ func (tx *txn) closeStreams(h *segment.Header) error {
 	for _, p := range m {
 		used[p.Stream] = true
 	}
-	return tx.endUpload(f.BucketID, f.Key, id, used)
+	return tx.endUpload(f.BucketID, f.Key, id, func(stream uint64) bool { return used[stream] })
 }
 
 func (tx *txn) manifest(h *segment.Header) (manifest, error) {
@@ -245,10 +273,12 @@ func (tx *txn) applyBucket(h *segment.Header) error {
 		b.ID = h.LSN
 	} else {
 		old, err := getBucket(tx, f.Bucket)
-		if err != nil {
+		switch {
+		case err == nil:
+			b.Created, b.Owner = old.Created, old.Owner
+		case !errors.Is(err, ErrNoBucket): // else the record that made it is damaged
 			return err
 		}
-		b.Created, b.Owner = old.Created, old.Owner
 	}
 	if len(f.Settings) > 0 {
 		if err := json.Unmarshal(f.Settings, &b.Settings); err != nil {
@@ -256,6 +286,36 @@ func (tx *txn) applyBucket(h *segment.Header) error {
 		}
 	}
 	tx.Put(bucketKey(b.Name), b.append(nil))
+	return nil
+}
+
+// applyBucketDelete also ends uploads that were started while the bucket's last ones were being aborted.
+func (tx *txn) applyBucketDelete(h *segment.Header) error {
+	f := &h.Fields
+	tx.Delete(bucketKey(f.Bucket))
+	tx.Delete(totalsKey(f.BucketID))
+	type upload struct {
+		key string
+		id  LSN
+	}
+	var open []upload
+	var derr error
+	prefix := inBucket(spaceUpload, f.BucketID)
+	err := catalog.Scan(tx, prefix, catalog.PrefixEnd(prefix), func(k, _ []byte) bool {
+		var u upload
+		u.key, _, derr = catalog.CutString(k[len(prefix):])
+		u.id = LSN(tailUint64(k))
+		open = append(open, u)
+		return derr == nil
+	})
+	if err := firstError(err, derr); err != nil {
+		return err
+	}
+	for _, u := range open {
+		if err := tx.endUpload(f.BucketID, u.key, u.id, func(uint64) bool { return false }); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
+	"math/bits"
 
 	"gantry/internal/budget"
 	"gantry/store/segment"
@@ -20,27 +21,59 @@ type body struct {
 	size int64
 }
 
-// readBody fills a body from r until its end or limit bytes, whichever is first; more tells that the limit came first
-// and r may hold more. hint is the expected size, or -1.
-func readBody(r io.Reader, hint, limit int64) (b *body, more bool, err error) {
+// readBody fills a body from r until its end, or limit bytes, or the size it is declared to have (-1: unknown), whichever is
+// first; ended tells that the end was seen.
+func readBody(r io.Reader, declared, limit int64) (b *body, ended bool, err error) {
 	b = &body{}
+	if declared >= 0 {
+		limit = min(limit, declared)
+	}
 	for b.size < limit {
-		want := min(limit-b.size, segment.BlockSize)
-		if hint >= 0 {
-			want = min(want, max(hint-b.size, 1)) // at least one byte, to see the end
-		}
-		buf := budget.GetBuf(int(want))[:want]
+		buf := budget.GetBuf(int(min(limit-b.size, segment.BlockSize)))
 		n, err := fill(r, buf)
 		b.add(fit(buf, n))
 		if errors.Is(err, io.EOF) {
-			return b, false, nil
+			return b, true, nil
 		}
 		if err != nil {
 			b.free()
 			return nil, false, err
 		}
 	}
-	return b, true, nil
+	return b, false, nil
+}
+
+// peek looks whether r has more to give: rest is nil at its end.
+func peek(r io.Reader) (rest io.Reader, err error) {
+	probe := make([]byte, 1)
+	n, err := fill(r, probe)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return nil, err
+	}
+	if n == 0 {
+		return nil, nil
+	}
+	return io.MultiReader(bytes.NewReader(probe), r), nil
+}
+
+// footprint is the memory that readBody takes for a body of the given size: its buffers are powers of two.
+func footprint(size int64) int64 {
+	rest := size % segment.BlockSize
+	if rest == 0 {
+		return size
+	}
+	return size - rest + max(int64(1)<<bits.Len64(uint64(rest-1)), budget.MinBuf)
+}
+
+// memory is what a body's buffers take.
+func (b *body) memory() (n int64) {
+	if b == nil {
+		return 0
+	}
+	for _, buf := range b.bufs {
+		n += int64(cap(buf))
+	}
+	return n
 }
 
 // fill reads until p is full. Unlike io.ReadFull it leaves the source's io.ErrUnexpectedEOF, a body cut short, apart

@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"errors"
 	"slices"
 
 	"gantry/store/segment"
@@ -47,8 +46,8 @@ func tombstone(b Bucket, key string, o *Origin) *segment.Header {
 // deleteBatch is how many instances one operation deletes.
 const deleteBatch = 500
 
-// DeleteInstances deletes a study; or a series of it, or one instance, where those are named. Objects that an instance's
-// duplicates hold go with it. It returns how many objects were deleted: none is ErrNotFound. Errors: ErrNoBucket, ErrRetained.
+// DeleteInstances deletes a study; or a series of it, or one instance, where those are named. Duplicates that take the place
+// of what was deleted, in the same study or series, go with it; those that lie in another stay. It returns how many objects were deleted: none is ErrNotFound. Errors: ErrNoBucket, ErrRetained.
 func (s *Store) DeleteInstances(ctx context.Context, bucket string, id Identity, o Origin) (int, error) {
 	b, err := getBucket(s.catalog, bucket)
 	if err != nil {
@@ -56,16 +55,13 @@ func (s *Store) DeleteInstances(ctx context.Context, bucket string, id Identity,
 	}
 	deleted := 0
 	for {
-		keys, err := s.instanceKeys(ctx, b, id)
+		rows, err := s.instanceRows(ctx, b, id)
 		if err != nil {
 			return deleted, err
 		}
-		if len(keys) == 0 {
-			break
-		}
 		n := 0
-		for chunk := range slices.Chunk(keys, deleteBatch) {
-			done, err := s.deleteKeys(ctx, b, chunk, &o)
+		for chunk := range slices.Chunk(rows, deleteBatch) {
+			done, err := s.deleteRows(ctx, b, chunk, &o)
 			n += done
 			if err != nil {
 				return deleted + n, err
@@ -81,37 +77,31 @@ func (s *Store) DeleteInstances(ctx context.Context, bucket string, id Identity,
 	return deleted, nil
 }
 
-// instanceKeys lists what a deletion takes away, the newest first: so the rows of study and series, which come from the
+// instanceRows lists what a deletion takes away, the newest first: so the rows of study and series, which come from the
 // oldest instance, need not change until the end.
-func (s *Store) instanceKeys(ctx context.Context, b Bucket, id Identity) ([]string, error) {
+func (s *Store) instanceRows(ctx context.Context, b Bucket, id Identity) ([]InstanceRow, error) {
 	if id.SOP != "" {
 		at, err := getIndexed(s.catalog, b.ID, id.SOP)
 		if err != nil || at == nil || at.study != id.Study || id.Series != "" && at.series != id.Series {
 			return nil, err
 		}
-		return []string{at.key}, nil
+		return []InstanceRow{{Key: at.key, LSN: at.lsn}}, nil
 	}
 	var rows []InstanceRow
 	err := s.Instances(ctx, b.Name, id.Study, id.Series, func(r InstanceRow) bool {
-		rows = append(rows, r)
+		rows = append(rows, InstanceRow{Key: r.Key, LSN: r.LSN})
 		return true
 	})
-	if err != nil {
-		return nil, err
-	}
 	slices.SortFunc(rows, func(x, y InstanceRow) int { return compareLSN(y.LSN, x.LSN) })
-	keys := make([]string, len(rows))
-	for i := range rows {
-		keys[i] = rows[i].Key
-	}
-	return keys, nil
+	return rows, err
 }
 
-// deleteKeys deletes objects in one operation: all of them are gone at once, or none.
-func (s *Store) deleteKeys(ctx context.Context, b Bucket, keys []string, o *Origin) (int, error) {
+// deleteRows deletes objects in one operation: all of them are gone at once, or none. What was stored under their keys
+// since they were listed stays.
+func (s *Store) deleteRows(ctx context.Context, b Bucket, rows []InstanceRow, o *Origin) (int, error) {
 	all := &op{frees: true}
-	for _, k := range keys {
-		r, err := newRecord(tombstone(b, k, o), nil)
+	for i := range rows {
+		r, err := newRecord(tombstone(b, rows[i].Key, o), nil)
 		if err != nil {
 			return 0, err
 		}
@@ -122,13 +112,13 @@ func (s *Store) deleteKeys(ctx context.Context, b Bucket, keys []string, o *Orig
 		if err := checkBucket(tx, b); err != nil {
 			return err
 		}
-		all.records = all.records[:0:0]
-		for _, r := range every {
-			e, err := tx.entry(b.ID, r.header.Fields.Key)
+		all.records = make([]*record, 0, len(every))
+		for i, r := range every {
+			e, err := tx.entry(b.ID, rows[i].Key)
 			if err != nil {
 				return err
 			}
-			if e != nil {
+			if e != nil && e.LSN == rows[i].LSN {
 				all.records = append(all.records, r)
 			}
 		}
@@ -137,9 +127,8 @@ func (s *Store) deleteKeys(ctx context.Context, b Bucket, keys []string, o *Orig
 		}
 		return nil
 	}
-	err := s.submit(ctx, all)
-	if errors.Is(err, errNothing) {
-		err = nil
+	if err := s.submit(ctx, all); err != nil {
+		return 0, err
 	}
-	return len(all.records), err
+	return len(all.records), nil
 }

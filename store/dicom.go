@@ -22,7 +22,6 @@ type Identity struct {
 	Frames             []byte // frame table in the reader's own encoding; nil if FramesScan or no pixels
 	FramesScan         bool   // the table is too large for the record: read the object to find frames
 	DataSetSHA256      [32]byte
-	Duplicate          bool // another live object of the same SOP Instance UID is the indexed one
 }
 
 // Instance is what an Indexer finds out about an object.

@@ -3,6 +3,7 @@ package store
 import (
 	"encoding/base64"
 	"encoding/hex"
+	"errors"
 	"slices"
 	"strings"
 
@@ -82,6 +83,9 @@ func (tx *txn) unindex(bucket uint64, old *entry, now int64) error {
 		return err
 	}
 	h, err := tx.header(next.lsn)
+	if errors.Is(err, ErrCorrupt) {
+		return nil // its attributes are lost: it can be read by its key, but not be found
+	}
 	if err != nil {
 		return err
 	}
@@ -104,14 +108,37 @@ func getIndexed(r catalog.Reader, bucket uint64, sop string) (*sopEntry, error) 
 	var derr error
 	prefix := sopPrefix(bucket, sop)
 	err := catalog.Scan(r, prefix, catalog.PrefixEnd(prefix), func(k, v []byte) bool {
-		d := decoder{b: v}
-		found = &sopEntry{lsn: LSN(tailUint64(k)), study: d.str(), series: d.str()}
-		id := Identity{Study: found.study, Series: found.series, SOP: sop}
-		found.key = id.longKey(d.str())
-		derr = d.err
+		var e sopEntry
+		e, derr = decodeSOP(sop, k, v)
+		found = &e
 		return false
 	})
 	return found, firstError(err, derr)
+}
+
+// maxHolders bounds how many objects of one SOP Instance UID a put looks at.
+const maxHolders = 64
+
+// holders lists the live objects with a SOP Instance UID, the indexed one first.
+func (tx *txn) holders(bucket uint64, sop string) ([]sopEntry, error) {
+	var out []sopEntry
+	var derr error
+	prefix := sopPrefix(bucket, sop)
+	err := catalog.Scan(tx, prefix, catalog.PrefixEnd(prefix), func(k, v []byte) bool {
+		var e sopEntry
+		e, derr = decodeSOP(sop, k, v)
+		out = append(out, e)
+		return derr == nil && len(out) < maxHolders
+	})
+	return out, firstError(err, derr)
+}
+
+func decodeSOP(sop string, k, v []byte) (sopEntry, error) {
+	d := decoder{b: v}
+	e := sopEntry{lsn: LSN(tailUint64(k)), study: d.str(), series: d.str()}
+	id := Identity{Study: e.study, Series: e.series, SOP: sop}
+	e.key = id.longKey(d.str())
+	return e, d.err
 }
 
 func (tx *txn) addInstance(h *segment.Header) error {
@@ -220,11 +247,14 @@ func (tx *txn) shrinkSeries(bucket uint64, id *Identity, lsn LSN, study *studyVa
 	}
 	if series.LSN == lsn {
 		h, err := tx.oldest(instancePrefix(bucket, id.Study, id.Series))
-		if err != nil || h == nil {
+		switch {
+		case errors.Is(err, ErrCorrupt): // keep the attributes that there are
+		case err != nil || h == nil:
 			return err
+		default:
+			study.swapModality(series.Modality, h.Fields.DICOM.Modality)
+			series.source(h)
 		}
-		study.swapModality(series.Modality, h.Fields.DICOM.Modality)
-		series.source(h)
 	}
 	tx.Put(seriesKey(bucket, id.Study, id.Series), series.append(nil))
 	return nil
@@ -263,6 +293,9 @@ func (tx *txn) resourceStudy(bucket uint64, study string, row *studyValue) error
 		return err
 	}
 	h, err := tx.header(lowest)
+	if errors.Is(err, ErrCorrupt) {
+		return nil // keep the attributes that there are
+	}
 	if err != nil {
 		return err
 	}

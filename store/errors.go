@@ -21,7 +21,7 @@ var (
 	ErrPrecondition      = errors.New("precondition failed")
 	ErrTooLarge          = errors.New("object too large")
 	ErrMetadataTooLarge  = errors.New("metadata too large")
-	ErrIncompleteBody    = errors.New("body ended before its declared length")
+	ErrIncompleteBody    = errors.New("body does not have its declared length")
 	ErrInvalidPart       = errors.New("part is missing or its ETag differs")
 	ErrInvalidPartOrder  = errors.New("parts are not in ascending order")
 	ErrPartTooSmall      = errors.New("a part other than the last is below 5 MiB")

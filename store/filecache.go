@@ -17,9 +17,10 @@ type fileCache struct {
 	fs  vfs.FS
 	max int
 
-	mu    sync.Mutex // guards all below
-	files map[string]*openFile
-	order *list.List // of *openFile, most recently used first
+	mu     sync.Mutex // guards all below
+	closed bool
+	files  map[string]*openFile
+	order  *list.List // of *openFile, most recently used first
 }
 
 // openFile is a file of the cache in use. The caller must release it.
@@ -39,6 +40,9 @@ func newFileCache(fsys vfs.FS, maxOpen int) *fileCache {
 func (c *fileCache) acquire(path string) (*openFile, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.closed {
+		return nil, ErrClosed
+	}
 	if f, ok := c.files[path]; ok {
 		f.users++
 		c.order.MoveToFront(f.element)
@@ -99,6 +103,7 @@ func (c *fileCache) drop(path string) {
 func (c *fileCache) close() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.closed = true
 	var errs []error
 	for _, f := range c.files {
 		f.dropped = true

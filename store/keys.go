@@ -8,7 +8,7 @@ import (
 
 // catalogFormat is the version of the keys and values below. Raise it with every change: an older catalog is then rebuilt
 // from the log.
-const catalogFormat = 1
+const catalogFormat = 2
 
 // The catalog's key spaces, one first byte each. Everything of a study lies together: its key starts with bucket and study.
 const (
@@ -27,6 +27,7 @@ const (
 	spaceSeriesUID = 'r' // bucket, series, study → nothing
 	spaceConflict  = 'c' // bucket, study → nothing
 	spaceIndex     = 'q' // bucket, index, value, study → hit
+	spaceTime      = 'y' // → commit time of the newest record
 )
 
 // Kinds of garbage.

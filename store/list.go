@@ -46,7 +46,7 @@ func (s *Store) List(ctx context.Context, l *List) (Page, error) {
 		}
 	}
 	if err := it.Close(); err != nil {
-		return Page{}, fmt.Errorf("list: %w", err)
+		return Page{}, fmt.Errorf("list: %w", closedOr(err))
 	}
 	return *p.page, nil
 }

@@ -2,6 +2,7 @@ package store
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"net/url"
 	"strconv"
@@ -179,12 +180,20 @@ func decodeBucket(v []byte, name string) (Bucket, error) {
 func getBucket(r catalog.Reader, name string) (Bucket, error) {
 	v, ok, err := r.Get(bucketKey(name))
 	if err != nil {
-		return Bucket{}, err
+		return Bucket{}, closedOr(err)
 	}
 	if !ok {
 		return Bucket{}, ErrNoBucket
 	}
 	return decodeBucket(v, name)
+}
+
+// closedOr turns the catalog's error after Close into ErrClosed.
+func closedOr(err error) error {
+	if errors.Is(err, catalog.ErrClosed) {
+		return ErrClosed
+	}
+	return err
 }
 
 func timeOf(h *segment.Header) time.Time { return time.Unix(0, h.Time).UTC() }

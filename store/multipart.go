@@ -271,6 +271,9 @@ func (s *Store) choose(c *Complete) ([]storedPart, error) {
 		if i > 0 && want.Number <= c.Parts[i-1].Number {
 			return nil, ErrInvalidPartOrder
 		}
+		if want.Number < 1 || want.Number > MaxParts {
+			return nil, fmt.Errorf("%w: number %d", ErrInvalidPart, want.Number)
+		}
 		v, ok, err := s.catalog.Get(partKey(id, want.Number))
 		if err != nil {
 			return nil, err
@@ -332,7 +335,11 @@ func (s *Store) assemble(ctx context.Context, c *Complete, d *draft, chosen []st
 			return err
 		}
 	}
-	up.body = bodyOf(m.append(nil))
+	text := m.append(nil)
+	if len(text) > maxManifest {
+		return fmt.Errorf("%w: part table of %d bytes", ErrMetadataTooLarge, len(text))
+	}
+	up.body = bodyOf(text)
 	if sums.ETag == "" {
 		sums.ETag = d.makeETag()
 	}

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -153,7 +154,7 @@ type received struct {
 func (s *Store) receive(ctx context.Context, r io.Reader, size int64) (*received, error) {
 	room := int64(MaxRecord)
 	if size >= 0 {
-		room = max(min(size, MaxRecord), 1)
+		room = max(min(footprint(size), MaxRecord), 1)
 	}
 	claim, err := s.budget.Acquire(ctx, room)
 	if err != nil {
@@ -164,6 +165,7 @@ func (s *Store) receive(ctx context.Context, r io.Reader, size int64) (*received
 		up.close()
 		return nil, err
 	}
+	claim.Shrink(up.body.memory())
 	return up, nil
 }
 
@@ -171,25 +173,29 @@ func (u *received) read(ctx context.Context, r io.Reader, size int64) error {
 	if r == nil {
 		r = strings.NewReader("")
 	}
-	b, more, err := readBody(r, size, MaxRecord)
+	b, ended, err := readBody(r, size, MaxRecord)
 	if err != nil {
 		return bodyError(err)
 	}
 	u.body, u.size = b, b.size
-	if !more {
-		u.claim.Shrink(b.size) // an unknown size reserved the most
-	} else {
-		var probe [1]byte
-		n, err := fill(r, probe[:])
-		if err != nil && !errors.Is(err, io.EOF) {
-			return bodyError(err)
-		}
-		if n > 0 {
-			return u.spill(ctx, io.MultiReader(strings.NewReader(string(probe[:])), r), size)
-		}
+	if ended {
+		return u.checkSize(size)
 	}
-	return u.checkSize(size)
+	rest, err := peek(r)
+	if err != nil {
+		return bodyError(err)
+	}
+	if rest == nil {
+		return u.checkSize(size)
+	}
+	if size == u.size {
+		return errBodyTooLong
+	}
+	return u.spill(ctx, rest, size)
 }
+
+// errBodyTooLong tells that a body goes on after its declared length.
+var errBodyTooLong = fmt.Errorf("%w: there is more", ErrIncompleteBody)
 
 func (u *received) checkSize(size int64) error {
 	if size >= 0 && u.size != size {
@@ -210,29 +216,40 @@ func (u *received) spill(ctx context.Context, r io.Reader, size int64) error {
 		err = errors.Join(err, u.stream.write(ctx, ext, err != nil))
 	}
 	u.claim.Shrink(ExtentSize)
-	for more := true; more && err == nil; {
-		var ext *body
-		hint := int64(-1)
-		if size >= 0 {
-			hint = size - u.size
-		}
-		if ext, more, err = readBody(r, hint, ExtentSize); err != nil {
-			return bodyError(err)
-		}
-		if ext.size == 0 {
-			ext.free()
-			break
-		}
-		if u.size += ext.size; u.size > MaxObject {
-			ext.free()
-			return ErrTooLarge
-		}
-		err = u.stream.write(ctx, ext, false)
+	for ended := false; !ended && err == nil; {
+		ended, err = u.spillNext(ctx, r, size)
 	}
 	if err != nil {
 		return err
 	}
 	return u.checkSize(size)
+}
+
+// spillNext moves one extent's worth to the log.
+func (u *received) spillNext(ctx context.Context, r io.Reader, size int64) (ended bool, err error) {
+	left := int64(-1)
+	if size >= 0 {
+		left = size - u.size
+	}
+	if left == 0 {
+		rest, err := peek(r)
+		if err == nil && rest != nil {
+			err = errBodyTooLong
+		}
+		return true, bodyError(err)
+	}
+	ext, ended, err := readBody(r, left, ExtentSize)
+	if err != nil {
+		return true, bodyError(err)
+	}
+	if ext.size == 0 {
+		return true, nil
+	}
+	if u.size += ext.size; u.size > MaxObject {
+		ext.free()
+		return true, ErrTooLarge
+	}
+	return ended, u.stream.write(ctx, ext, false)
 }
 
 // bodyError makes a body cut short recognisable; other errors of the source stay as they are.
@@ -443,33 +460,53 @@ func checkCondition(tx *txn, bucket uint64, key string, c *Condition) error {
 
 // checkIdentity applies the bucket's rule for duplicates. An object that was put by key is stored in any case.
 func (d *draft) checkIdentity(tx *txn) error {
-	first, err := tx.indexed(d.bucket.ID, d.instance.SOP)
-	if err != nil || first == nil {
-		d.duplicate = false
+	held, err := tx.holders(d.bucket.ID, d.instance.SOP)
+	if err != nil {
 		return err
 	}
-	d.duplicate = first.key != d.object.header.Fields.Key
-	if d.put.Instance == nil {
-		return nil
+	if d.put.Instance != nil {
+		if err := d.nameInstance(tx, held); err != nil {
+			return err
+		}
 	}
-	e, err := tx.entry(d.bucket.ID, first.key)
-	if err != nil || e == nil || e.Instance == nil {
-		return firstError(err, fmt.Errorf("instance %s has no entry: %w", first.lsn, ErrCorrupt))
+	key := d.object.header.Fields.Key
+	d.duplicate = slices.ContainsFunc(held, func(e sopEntry) bool { return e.key != key })
+	return nil
+}
+
+// nameInstance finds the key for an object that is stored by its identity, while others hold its SOP Instance UID.
+func (d *draft) nameInstance(tx *txn, held []sopEntry) error {
+	if len(held) == 0 {
+		name := d.instance.objectName()
+		e, err := tx.entry(d.bucket.ID, name)
+		if err != nil || e == nil {
+			return firstError(err, d.rename(name))
+		}
+		return d.rename(d.besides(tx)) // something else was put under that key: it must not vanish
 	}
-	if e.Instance.DataSetSHA256 == d.instance.DataSetSHA256 && e.Instance.TransferSyntax == d.instance.TransferSyntax {
-		info := e.info(Key{Bucket: d.bucket.Name, Name: first.key})
-		d.same = &info
-		return errNothing
+	for _, at := range held {
+		e, err := tx.entry(d.bucket.ID, at.key)
+		if err != nil || e == nil || e.Instance == nil {
+			return firstError(err, fmt.Errorf("instance %s has no entry: %w", at.lsn, ErrCorrupt))
+		}
+		if e.Instance.DataSetSHA256 == d.instance.DataSetSHA256 && e.Instance.TransferSyntax == d.instance.TransferSyntax {
+			info := e.info(Key{Bucket: d.bucket.Name, Name: at.key})
+			d.same = &info
+			return errNothing
+		}
 	}
 	switch d.bucket.Settings.Duplicates {
 	case Replace:
-		d.duplicate = false
-		return d.rename(first.key)
+		return d.rename(held[0].key)
 	case Keep:
-		d.duplicate = true
-		return d.rename(fmt.Sprintf("%s.%016x%s", strings.TrimSuffix(d.instance.objectName(), objectExt), tx.next, objectExt))
+		return d.rename(d.besides(tx))
 	}
 	return ErrDuplicate
+}
+
+// besides is a key that no object has, next to the one that the identity gives.
+func (d *draft) besides(tx *txn) string {
+	return fmt.Sprintf("%s.%016x%s", strings.TrimSuffix(d.instance.objectName(), objectExt), tx.next, objectExt)
 }
 
 // rename encodes the record anew under another key.

@@ -25,7 +25,7 @@ func (s *Store) scan(ctx context.Context, lo, hi []byte, fn func(k, v []byte) (b
 			last = k
 			return more && ferr == nil && n < scanChunk
 		})
-		if err := firstError(ferr, err, context.Cause(ctx)); err != nil {
+		if err := firstError(ferr, closedOr(err), context.Cause(ctx)); err != nil {
 			return err
 		}
 		if !more || n < scanChunk {

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
+	"io/fs"
+	"sync"
 
 	"gantry/internal/budget"
 	"gantry/store/segment"
@@ -39,34 +41,56 @@ func (s *Store) lookUp(k Key) (*entry, error) {
 // read by several goroutines.
 type Object struct {
 	Info
-	store *Store
-	at    location
-	large manifest // nil unless the bytes are in extents
+	store  *Store
+	at     location
+	large  manifest // nil unless the bytes are in extents
+	pinned bool     // its extents are kept until Close
+	unpin  sync.Once
 }
 
 // Get opens the current object under a key: ErrNoBucket, ErrNotFound. The caller must close it.
 func (s *Store) Get(_ context.Context, k Key) (*Object, error) {
-	e, err := s.lookUp(k)
-	if err != nil {
-		return nil, err
-	}
-	return s.open(k, e)
-}
-
-func (s *Store) open(k Key, e *entry) (*Object, error) {
-	o := &Object{Info: e.info(k), store: s, at: e.location}
-	if e.Large {
-		m, err := s.readManifest(e.location)
+	for {
+		e, err := s.lookUp(k)
 		if err != nil {
 			return nil, err
 		}
-		o.large = m
+		o := &Object{Info: e.info(k), store: s, at: e.location}
+		if !e.Large {
+			return o, nil
+		}
+		ok, err := o.openLarge(k)
+		if ok {
+			return o, nil
+		}
+		_ = o.Close()
+		if err != nil {
+			return nil, err
+		}
 	}
-	return o, nil
+}
+
+// openLarge pins a large object and reads its manifest. It is not ok if another took its place before the pin.
+func (o *Object) openLarge(k Key) (ok bool, err error) {
+	o.pinned = true
+	o.store.pins.add(o.LSN)
+	now, err := o.store.lookUp(k)
+	if err != nil || now.LSN != o.LSN {
+		return false, err
+	}
+	o.large, err = o.store.readManifest(o.at)
+	return err == nil, err
 }
 
 // Close releases the object.
-func (o *Object) Close() error { return nil }
+func (o *Object) Close() error {
+	o.unpin.Do(func() {
+		if o.pinned {
+			o.store.pins.drop(o.LSN)
+		}
+	})
+	return nil
+}
 
 // Parts lists the parts of an object that was uploaded in parts, nil for any other.
 func (o *Object) Parts() ([]Part, error) {
@@ -189,6 +213,9 @@ func (s *Store) readBlock(at *location, i int) ([]byte, error) {
 		return buf, nil
 	}
 	budget.PutBuf(buf)
+	if errors.Is(err, errNotOpened) {
+		return nil, err
+	}
 	detail := "payload checksum differs"
 	if err != nil {
 		detail = err.Error()
@@ -203,6 +230,9 @@ func (s *Store) damaged(e *CorruptError) error {
 	return e
 }
 
+// errNotOpened is a failure that says nothing about the stored bytes: no file handles are left, or the store is closed.
+var errNotOpened = errors.New("open segment")
+
 // readAt fills p from a record, off bytes after its start. It returns where that is, for error reports.
 func (l *wal) readAt(p []byte, lsn LSN, off int64) (name string, pos int64, err error) {
 	seg, err := l.segmentOf(lsn)
@@ -211,8 +241,11 @@ func (l *wal) readAt(p []byte, lsn LSN, off int64) (name string, pos int64, err 
 	}
 	name, pos = seg.name(), int64(lsn-seg.base)+off
 	f, err := l.files.acquire(l.path(seg))
-	if err != nil {
+	if errors.Is(err, fs.ErrNotExist) {
 		return name, pos, fmt.Errorf("open segment: %w", err)
+	}
+	if err != nil {
+		return name, pos, fmt.Errorf("%w: %w", errNotOpened, err)
 	}
 	defer f.release()
 	n, err := f.ReadAt(p, pos)
@@ -238,6 +271,9 @@ func (l *wal) readHeader(lsn LSN) (*segment.Header, error) {
 	buf := make([]byte, min(size, 4<<10))
 	for {
 		name, pos, err := l.readAt(buf, lsn, 0)
+		if errors.Is(err, errNotOpened) {
+			return nil, err
+		}
 		if err != nil {
 			return nil, &CorruptError{Segment: name, Offset: pos, LSN: lsn, Detail: err.Error()}
 		}

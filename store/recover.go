@@ -32,6 +32,9 @@ func (s *Store) recover(ctx context.Context) error {
 	if err := s.openCatalog(); err != nil {
 		return err
 	}
+	if err := s.readTime(); err != nil {
+		return err
+	}
 	if err := s.replay(ctx); err != nil {
 		return fmt.Errorf("replay log: %w", err)
 	}
@@ -60,7 +63,26 @@ func (s *Store) identify() error {
 	s.wal.end.Store(segment.MaxHeader) // enough to read the first record
 	s.site.logID, err = s.logIDFromLog()
 	s.wal.end.Store(0)
-	return err
+	if err != nil {
+		return err
+	}
+	// The epochs are in the records: go through all of them.
+	if err := s.cfg.RemoveCatalog(); err != nil {
+		return fmt.Errorf("remove catalog: %w", err)
+	}
+	return nil
+}
+
+// readTime finds the commit time that the log has reached, if the catalog knows it: time in the log never runs backwards,
+// whatever the clock says after a restart.
+func (s *Store) readTime() error {
+	v, ok, err := s.catalog.Get(space(spaceTime))
+	if err != nil || !ok {
+		return err
+	}
+	d := decoder{b: v}
+	s.lastTime.Store(d.int())
+	return d.err
 }
 
 func (s *Store) openCatalog() error {
@@ -99,6 +121,10 @@ func (s *Store) replay(ctx context.Context) error {
 	r := &replayer{store: s, tx: s.newTxn()}
 	s.wal.end.Store(applied)
 	segs := s.wal.segs
+	if err := s.checkFiles(LSN(applied)); err != nil {
+		return err
+	}
+	r.tx.damaged = len(s.damage) > 0
 	for i, seg := range segs {
 		last := i == len(segs)-1
 		if !last && seg.end <= LSN(applied) {
@@ -111,9 +137,34 @@ func (s *Store) replay(ctx context.Context) error {
 	if err := r.flush(); err != nil {
 		return err
 	}
-	if end := s.wal.end.Load(); end < applied {
-		s.reportDamage(Damage{From: LSN(end), To: LSN(applied), Detail: "the log ends before what the catalog has seen"})
-		s.wal.skipTo(LSN(applied))
+	return nil
+}
+
+// checkFiles reports what is missing of the log as far as the catalog has applied it, which replay does not look at. LSNs that
+// are lost are not given again.
+func (s *Store) checkFiles(applied LSN) error {
+	var have LSN // up to which the log is there
+	segs := s.wal.segs
+	for i, seg := range segs {
+		if seg.base > have {
+			s.reportDamage(Damage{From: have, To: seg.base, Detail: "segments are missing"})
+		}
+		size, _, err := s.cfg.FS.Stat(s.wal.path(seg))
+		if err != nil {
+			return err
+		}
+		have = seg.base + LSN(size)
+		if i == len(segs)-1 {
+			break
+		}
+		if have < seg.end && seg.end <= applied { // else replay reports it
+			s.reportDamage(Damage{Segment: seg.name(), From: have, To: seg.end, Detail: "records are missing"})
+		}
+		have = seg.end
+	}
+	if have < applied {
+		s.reportDamage(Damage{From: have, To: applied, Detail: "the log ends before what the catalog has seen"})
+		s.wal.skipTo(applied)
 	}
 	return nil
 }
@@ -137,10 +188,10 @@ func (r *replayer) segment(ctx context.Context, seg *segmentFile, last bool) err
 	from := int64(max(LSN(w.end.Load()), seg.base) - seg.base)
 	t := &tail{replayer: r, seg: seg, file: f, size: valid, from: from, commit: seg.end}
 	if last {
-		if seg.sealed, err = segment.IsFooter(f, size); err != nil {
+		if t.commit, err = t.commitPoint(); err != nil {
 			return err
 		}
-		if t.commit, err = t.commitPoint(); err != nil {
+		if err := t.lookForFooter(size); err != nil {
 			return err
 		}
 	}
@@ -183,6 +234,19 @@ func (t *tail) commitPoint() (LSN, error) {
 			point = max(point, LSN(h.CommitPoint))
 		}
 	}
+}
+
+// lookForFooter tells whether the last segment is sealed, as it is when the one after it was lost: then all of it counts.
+func (t *tail) lookForFooter(size int64) error {
+	sealed, err := segment.IsFooter(t.file, size)
+	if err != nil || !sealed {
+		return err
+	}
+	t.seg.sealed = true
+	if ft, err := segment.ReadFooter(t.file, size); err == nil {
+		t.commit = max(t.commit, t.seg.base+LSN(ft.Offset))
+	}
+	return nil
 }
 
 // replay applies batch by batch. It tells apart a clean end, a torn tail past the commit point, which is cut at whole
@@ -261,6 +325,7 @@ func (t *tail) bad(from, to int64, cause error) error {
 	if err := t.applyBatch(); err != nil { // what was readable of the batch
 		return err
 	}
+	t.tx.damaged = true
 	t.store.reportDamage(Damage{Segment: t.seg.name(), From: at, To: t.seg.base + LSN(to), Detail: cause.Error()})
 	t.store.wal.end.Store(uint64(t.seg.base) + uint64(to))
 	return nil
@@ -301,6 +366,7 @@ func (r *replayer) apply(h *segment.Header) error {
 		if !errors.Is(err, ErrCorrupt) {
 			return err
 		}
+		r.tx.damaged = true
 		s.reportDamage(Damage{From: LSN(h.LSN), To: LSN(h.LSN) + LSN(h.RecordLen()), Detail: err.Error()})
 	}
 	return nil
@@ -309,10 +375,12 @@ func (r *replayer) apply(h *segment.Header) error {
 func (r *replayer) flush() error {
 	s := r.store
 	if r.records > 0 {
+		r.tx.Put(space(spaceTime), appendInt(nil, s.lastTime.Load()))
 		if err := s.commitCatalog(r.tx.Batch, s.wal.end.Load()); err != nil {
 			return err
 		}
 		r.tx, r.records = s.newTxn(), 0
+		r.tx.damaged = len(s.damage) > 0
 	}
 	if s.cfg.Progress != nil {
 		r.progress.Bytes, r.progress.DamageFound = int64(s.wal.end.Load()), len(s.damage)
@@ -328,6 +396,7 @@ func (t *tail) finish(last bool, fileSize int64) error {
 	end := LSN(s.wal.end.Load())
 	if !last {
 		if end < t.seg.end {
+			t.tx.damaged = true
 			s.reportDamage(Damage{Segment: t.seg.name(), From: end, To: t.seg.end, Detail: "records are missing"})
 			s.wal.end.Store(uint64(t.seg.end))
 		}

@@ -44,7 +44,7 @@ func (s *studyValue) terms() []term {
 	}
 	out := make([]term, 0, 4+len(s.Names)+len(s.Modalities))
 	out = append(out,
-		term{ix: ByDate, value: s.Date + s.Time},
+		term{ix: ByDate, value: s.dateTime()},
 		term{ix: ByPatientID, value: s.PatientID, detail: s.Issuer},
 		term{ix: ByAccession, value: s.Accession, detail: s.AccIssuer})
 	for _, n := range s.Names {
@@ -57,6 +57,14 @@ func (s *studyValue) terms() []term {
 		out[i].date, out[i].time = s.Date, s.Time
 	}
 	return out
+}
+
+// dateTime sorts studies by time; a time without a date means nothing.
+func (s *studyValue) dateTime() string {
+	if s.Date == "" {
+		return ""
+	}
+	return s.Date + s.Time
 }
 
 func (s *studyValue) append(b []byte) []byte {

@@ -117,6 +117,19 @@ func (s *Store) sequence() {
 		case o := <-s.queue:
 			s.commit(s.drain(o))
 		case <-s.stop:
+			s.finish()
+			return
+		}
+	}
+}
+
+// finish commits what was submitted before Close.
+func (s *Store) finish() {
+	for {
+		select {
+		case o := <-s.queue:
+			s.commit(s.drain(o))
+		default:
 			return
 		}
 	}
@@ -143,12 +156,19 @@ func (s *Store) drain(first *op) []*op {
 
 // commit decides on, writes and acknowledges one batch.
 func (s *Store) commit(ops []*op) {
-	b, err := s.prepare(ops, false)
+	b, err := s.prepare(ops, s.crowded(ops))
+	if b == nil && len(ops) > 1 {
+		// One of them can't be applied, for example since a record it rests on is damaged. That must not be the others' trouble.
+		for i := range ops {
+			s.commit(ops[i : i+1])
+		}
+		return
+	}
 	if err == nil {
 		err = s.write(b)
 	}
 	if errors.Is(err, ErrFull) {
-		// Nothing was written. What frees space may still fit where the rest does not.
+		// Nothing of it counts. What frees space may still fit where the rest does not.
 		if b, err = s.prepare(ops, true); err == nil {
 			err = s.write(b)
 		}
@@ -160,16 +180,32 @@ func (s *Store) commit(ops []*op) {
 		if o.release != nil {
 			o.release()
 		}
-		switch {
-		case o.result == nil:
-			o.done <- err
-		case errors.Is(o.result, errNothing):
-			o.done <- nil
-		default:
-			o.done <- o.result
-		}
+		o.done <- o.outcome(err)
 		ops[i] = nil
 	}
+}
+
+// outcome is what an operation is told when its batch ended with err. A refusal, or having nothing to do, may rest on
+// records of the same batch; where those did not come to be, it does not hold either.
+func (o *op) outcome(err error) error {
+	switch {
+	case err != nil && !errors.Is(o.result, ErrFull):
+		return err
+	case errors.Is(o.result, errNothing):
+		return nil
+	}
+	return o.result
+}
+
+// crowded makes ingest wait while the catalog is behind, before anything is written to the log. It tells if no room will
+// come, since the catalog can't be written: then only what frees space goes on.
+func (s *Store) crowded(ops []*op) bool {
+	for _, o := range ops {
+		if !o.frees && len(o.records) > 0 {
+			return s.catalog.WaitRoom(context.Background()) != nil
+		}
+	}
+	return false
 }
 
 // batch is a group commit in the making.
@@ -180,7 +216,7 @@ type batch struct {
 }
 
 // prepare checks the operations one by one against the catalog and those before them, and gives LSNs to the records of
-// those that pass.
+// those that pass. There is no batch if one of those can't be applied.
 func (s *Store) prepare(ops []*op, full bool) (*batch, error) {
 	b := &batch{tx: s.newTxn()}
 	b.tx.next = s.wal.end.Load()
@@ -199,10 +235,16 @@ func (s *Store) prepare(ops []*op, full bool) (*batch, error) {
 			continue
 		}
 		if err := s.place(b, o, now); err != nil {
-			return nil, err // the catalog can't be read or holds nonsense: nobody can be told anything about the state
+			return nil, err
 		}
 	}
-	return b, b.tx.Err()
+	if len(b.records) > 0 {
+		b.tx.Put(space(spaceTime), appendInt(nil, now))
+	}
+	if err := b.tx.Err(); err != nil {
+		return nil, fmt.Errorf("catalog changes: %w", err)
+	}
+	return b, nil
 }
 
 // place gives an operation its LSNs and makes its catalog changes, visible to the operations after it only.
@@ -263,14 +305,14 @@ func (s *Store) writeLog(b *batch) error {
 	err := s.wal.appendBatch(bufs, b.size)
 	mirrorErr := mirrored()
 	s.metrics.batch(len(b.records), b.size, time.Since(started))
+	if mirrorErr != nil {
+		s.wal.broken = errors.Join(ErrBroken, mirrorErr, err) // DESIGN §7 decides what an owner does without its mirror
+		return s.wal.broken
+	}
 	if err != nil {
 		s.wal.poison(err)
 		s.newEpoch()
 		return errors.Join(fullOr(err), s.wal.broken)
-	}
-	if mirrorErr != nil {
-		s.wal.broken = errors.Join(ErrBroken, mirrorErr) // DESIGN §7 decides what an owner does without its mirror
-		return s.wal.broken
 	}
 	s.wal.advance(b.size)
 	s.lastTime.Store(b.records[len(b.records)-1].header.Time)

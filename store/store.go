@@ -103,8 +103,12 @@ type Store struct {
 	workers sync.WaitGroup
 	cancel  context.CancelFunc
 	once    sync.Once
+	closing sync.Once
+	closed  error // result of Close
 
 	lastTime atomic.Int64 // commit time of the newest record, ns
+
+	pins pins
 
 	streamMu   sync.Mutex // guards lastStream
 	lastStream uint64
@@ -244,7 +248,8 @@ func (s *Store) halt() {
 // Close finishes the operations that were submitted, writes the catalog and releases the files. It may be called twice.
 func (s *Store) Close() error {
 	s.halt()
-	return s.closeFiles()
+	s.closing.Do(func() { s.closed = s.closeFiles() })
+	return s.closed
 }
 
 func (s *Store) closeFiles() error {
@@ -257,13 +262,12 @@ func (s *Store) closeFiles() error {
 	}
 	if s.lock != nil {
 		errs = append(errs, s.lock.Close())
-		s.lock = nil
 	}
 	return errors.Join(errs...)
 }
 
 // Flush makes the catalog durable up to now, so that the next start has nothing to replay.
-func (s *Store) Flush(ctx context.Context) error { return s.catalog.Flush(ctx) }
+func (s *Store) Flush(ctx context.Context) error { return closedOr(s.catalog.Flush(ctx)) }
 
 // End is the LSN of the next record: everything below it is durable.
 func (s *Store) End() LSN { return LSN(s.wal.end.Load()) }

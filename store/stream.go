@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"gantry/store/catalog"
@@ -87,6 +88,9 @@ func (s *Store) collect(ctx context.Context) (more bool, err error) {
 	prefix := space(spaceGarbage)
 	var key, value []byte
 	err = catalog.Scan(s.catalog, prefix, catalog.PrefixEnd(prefix), func(k, v []byte) bool {
+		if s.inUse(k) {
+			return true
+		}
 		key, value = k, v
 		return false
 	})
@@ -94,12 +98,28 @@ func (s *Store) collect(ctx context.Context) (more bool, err error) {
 		return false, err
 	}
 	streams := []uint64{tailUint64(key)}
-	if key[len(prefix)] == garbageObject {
-		if streams, err = s.streamsOf(value); err != nil {
+	if isObject(key) {
+		streams, err = s.streamsOf(value)
+		if errors.Is(err, ErrCorrupt) {
+			streams, err = nil, nil // which extents they were is lost; they stay in the catalog
+		}
+		if err != nil {
 			return false, err
 		}
 	}
-	return true, s.submit(ctx, &op{frees: true, apply: func(tx *txn) error { return tx.forgetStreams(key, streams) }})
+	return true, s.submit(ctx, &op{apply: func(tx *txn) error {
+		if s.inUse(key) { // opened before it was deleted, and pinned only now
+			return nil
+		}
+		return tx.forgetStreams(key, streams)
+	}})
+}
+
+// isObject tells a garbage key of a large object from that of a stream.
+func isObject(garbage []byte) bool { return garbage[1] == garbageObject }
+
+func (s *Store) inUse(garbage []byte) bool {
+	return isObject(garbage) && s.pins.held(LSN(tailUint64(garbage)))
 }
 
 func (s *Store) streamsOf(value []byte) ([]uint64, error) {

@@ -99,7 +99,7 @@ type Condition struct {
 // Put describes one object to store.
 type Put struct {
 	Key
-	// Body is read to its end; Size is its length, or -1 when unknown. A body that ends early is ErrIncompleteBody.
+	// Body is read to its end; Size is its length, or -1 when unknown. A body that ends early or goes on is ErrIncompleteBody.
 	Body io.Reader
 	Size int64
 	// Sums is called once after the end of Body, before anything becomes visible. An error refuses the put. May be nil.

@@ -252,9 +252,13 @@ func (v *verifier) object(b Bucket, name string, e *entry) {
 	} else if e.Large {
 		detail = v.large(e)
 	}
-	if detail != "" {
-		v.report.Damaged = append(v.report.Damaged, DamagedObject{Key: Key{Bucket: b.Name, Name: name}, LSN: e.LSN, Detail: detail})
+	if detail == "" {
+		return
 	}
+	if now, err := getEntry(v.store.catalog, b.ID, name); err == nil && (now == nil || now.LSN != e.LSN) {
+		return // deleted meanwhile, with its extents
+	}
+	v.report.Damaged = append(v.report.Damaged, DamagedObject{Key: Key{Bucket: b.Name, Name: name}, LSN: e.LSN, Detail: detail})
 }
 
 func (v *verifier) offset(d Damage) int64 {

@@ -1,0 +1,25 @@
+package store
+
+import "context"
+
+// Queued is how many operations wait for the sequencer.
+func Queued(s *Store) int { return len(s.queue) }
+
+// Extents is how many extents the catalog knows, live or not.
+func Extents(s *Store) (n int, err error) {
+	prefix := space(spaceExtent)
+	err = s.scan(context.Background(), prefix, []byte{spaceExtent + 1}, func(_, _ []byte) (bool, error) {
+		n++
+		return true, nil
+	})
+	return n, err
+}
+
+// Tidy does now what maintenance does every minute.
+func Tidy(s *Store) error { return s.tidy(context.Background()) }
+
+// BudgetInUse is how much of the budget for bodies is taken, in bytes.
+func BudgetInUse(s *Store) int64 { return s.budget.Stats().InUse }
+
+// BudgetWaiters is how many bodies wait for room.
+func BudgetWaiters(s *Store) int { return s.budget.Stats().Waiters }
