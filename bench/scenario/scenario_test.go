@@ -34,7 +34,7 @@ func TestReadRefusesMistakes(t *testing.T) {
 		"unknown workload":    "servers: {a: {}}\nsteps: [{name: n, workload: w, of: a}]",
 		"unknown server":      "servers: {a: {}}\nsteps: [{name: n, workload: qido, of: b}]",
 		"unknown metric":      "servers: {a: {}}\nsteps: [{name: n, workload: qido, of: a, goals: [{metric: m, at_least: 1, limit: true}]}]",
-		"goal unbounded":      "servers: {a: {}}\nsteps: [{name: n, workload: qido, of: a, goals: [{metric: p99_ms, limit: true}]}]",
+		"two bounds":          "servers: {a: {}}\nsteps: [{name: n, workload: qido, of: a, goals: [{metric: p99_ms, at_least: 1, at_most: 2, limit: true}]}]",
 		"go_bench and server": "servers: {a: {}}\nsteps: [{name: n, of: a, go_bench: {package: p, pattern: x}}]",
 		"ratio to nothing":    "servers: {a: {}}\nsteps: [{name: n, workload: qido, of: a, goals: [{metric: p99_ms, at_most: 1}]}]",
 	} {
