@@ -85,7 +85,7 @@ func (o *object) frameTable(p *Pixels) (*FrameTable, error) {
 	switch {
 	case isVideo(o.syntax):
 		return &FrameTable{kind: framesNone, why: noFramesVideo}, nil
-	case !p.Encapsulated && isCompressed(o.syntax):
+	case p.Encapsulated && p.Deflated, !p.Encapsulated && isCompressed(o.syntax):
 		return inconsistent(), nil
 	case !p.Encapsulated:
 		return p.nativeTable(), nil

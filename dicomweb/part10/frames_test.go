@@ -144,6 +144,8 @@ func TestFrameCases(t *testing.T) {
 		{"fewer fragments than frames", encapsulated(jpeg, "3", "", item("")+item("aa")), nil},
 		{"RLE has one fragment a frame", encapsulated(part10.RLE, "2", "", item("")+item(soi)+item("bb")+item(soi)), nil},
 		{"no fragment", encapsulated(jpeg, "1", "", ""), nil},
+		{"fragments inside deflate", file(part10.DeflatedLE, deflate(ids()+image(2, 2, 8, "2")+undefinedEl(0x7FE00010, "OB", item("")+item("a")+item("b")+item("c")))), nil},
+		{"deflated", file(part10.DeflatedLE, deflate(ids()+image(2, 2, 8, "2")+el(0x7FE00010, "OB", "aaaabbbb"))), []string{"aaaa", "bbbb"}},
 		{"native", file(part10.ExplicitLE, ids()+image(2, 2, 8, "2")+el(0x7FE00010, "OB", "aaaabbbb")), []string{"aaaa", "bbbb"}},
 		{"native, too short", file(part10.ExplicitLE, ids()+image(2, 2, 8, "3")+el(0x7FE00010, "OB", "aaaabbbb")), nil},
 		{"labelled JPEG, but native", file(jpeg, ids()+image(2, 2, 8, "2")+el(0x7FE00010, "OB", "aaaabbbb")), nil},

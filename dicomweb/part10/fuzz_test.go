@@ -26,6 +26,8 @@ func seeds() [][]byte {
 		file("1.2.840.10008.1.2.4.90", set+el(0x7FE00001, "OV", u64(0)+u64(10))+el(0x7FE00002, "OV", u64(1)+u64(2))+
 			undefinedEl(0x7FE00010, "OB", item("")+item("ab")+item("cd"))),
 		file(part10.ImplicitLE, implicit),
+		file(part10.DeflatedLE, deflate(set+el(0x7FE00010, "OB", "abcdefgh"))),
+		file(part10.DeflatedLE, deflate(set+undefinedEl(0x7FE00010, "OB", item(u32(0)+u32(10))+item("ab")+item("cdef")))),
 		file(part10.ExplicitLE, set+undefinedEl(0x00091010, "UN", delimited(implicitEl(0x00091011, "ab")))),
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"encoding/json"
+	"io"
 	"math"
 	"strings"
 	"testing"
@@ -138,6 +139,39 @@ func TestElementFindsNestedValues(t *testing.T) {
 	} {
 		if _, err := part10.Element(bytes.NewReader(b), int64(len(b)), path); err != want { //nolint:errorlint // sentinels are returned bare
 			t.Errorf("%q: got %v, want %v", path, err, want)
+		}
+	}
+}
+
+func TestBulkValuesAreLittleEndian(t *testing.T) {
+	words := strings.Repeat("ab", 1000)
+	bigEl := string([]byte{0, 0x28, 0x30, 0x06}) + "OW\x00\x00\x00\x00\x07\xd0" + words
+	for _, c := range []struct {
+		syntax, set, want string
+	}{
+		{part10.ExplicitBE, bigEl, strings.Repeat("ba", 1000)},
+		{part10.DeflatedLE, deflate(el(0x00283006, "OW", words)), words},
+	} {
+		b := file(c.syntax, c.set)
+		out, err := jsonOf(b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		checkMember(t, out, "00283006", `{"vr":"OW","BulkDataURI":"00283006"}`)
+		v, err := part10.Element(bytes.NewReader(b), int64(len(b)), "00283006")
+		if err != nil || v.Direct {
+			t.Fatalf("%s: %v, %+v", c.syntax, err, v)
+		}
+		f, err := v.Open(bytes.NewReader(b), int64(len(b)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := io.ReadAll(f)
+		if err != nil || string(got) != c.want || f.Length != int64(len(got)) {
+			t.Errorf("%s: got %.20q and %v, want %.20q", c.syntax, got, err, c.want)
+		}
+		if err := f.Close(); err != nil {
+			t.Error(err)
 		}
 	}
 }
