@@ -2,6 +2,7 @@ package clienttest_test
 
 import (
 	"bytes"
+	"encoding/binary"
 	"encoding/json"
 	"net/http"
 	"net/url"
@@ -40,7 +41,7 @@ func syntheticFiles(t *testing.T) []dicomFile {
 // The whole corpus goes in through one door and comes out of both, byte for byte.
 func TestCorpusByteForByte(t *testing.T) {
 	files := validFiles(t)
-	eachTransport(t, func(t *testing.T, s *server) {
+	eachConfigured(t, "store: {segment_bytes: 16777216}\n", func(t *testing.T, s *server) {
 		kept := stowAll(t, s, files)
 		equal(t, "kept", len(kept), len(firstOfEach(files)))
 		for _, f := range syntheticFiles(t) {
@@ -71,7 +72,25 @@ func TestCorpusByteForByte(t *testing.T) {
 		equal(t, "status of storing again", code, http.StatusOK)
 		equal(t, "stored again", len(answer.items(t, "00081199")), len(kept))
 		sameThroughS3(t, s, kept)
+		discreet(t, s, files)
+		tarAgrees(t, s, kept)
 	})
+}
+
+// discreet fails if the log names a patient, or gives away a UID.
+func discreet(t *testing.T, s *server, files []dicomFile) {
+	t.Helper()
+	log := s.log.tail(64 * mib)
+	if !strings.Contains(log, "msg=request") {
+		t.Fatal("nothing was logged: this would not show anything")
+	}
+	for _, f := range files {
+		for _, id := range []string{f.SOP, f.Series, f.Study} {
+			if len(id) > 5 && strings.Contains(log, id) {
+				t.Errorf("the log mentions an identifier of %s", filepath.Base(f.Path))
+			}
+		}
+	}
 }
 
 // sameThroughS3 finds what is stored by the key that its UIDs make.
@@ -106,9 +125,43 @@ func archive(t *testing.T, s *server) string {
 	return buckets[0].Name
 }
 
+// With "replace", each file comes back right after it was stored, whatever was there under its UID.
+func TestReplacingArchive(t *testing.T) {
+	files := validFiles(t)
+	s := start(t, options{config: "archives: [{name: newest, duplicates: replace}]\n"})
+	s.dicomweb += "/newest"
+	last := map[string]dicomFile{}
+	for _, f := range files {
+		name := filepath.Base(f.Path)
+		code, answer := s.stow(t, f.bytes)
+		ok := answer.items(t, "00081199")
+		if code != http.StatusOK || len(ok) != 1 {
+			t.Errorf("%s: status %d", name, code)
+			continue
+		}
+		got := s.wado(t, ok[0].text("00081190"))[0]
+		if before, twin := last[f.SOP]; twin && bytes.Equal(dataSet(t, before.bytes), dataSet(t, f.bytes)) && before.TransferSyntax == f.TransferSyntax {
+			same(t, name+", stored already", got, before.bytes)
+			continue
+		}
+		same(t, name, got, f.bytes)
+		last[f.SOP] = f
+	}
+}
+
+// dataSet is what follows group 2 in a Part 10 file.
+func dataSet(t *testing.T, b []byte) []byte {
+	t.Helper()
+	const at = 128 + 4 // (0002,0000) UL, 4 bytes
+	if len(b) < at+12 || string(b[at:at+4]) != "\x02\x00\x00\x00" {
+		return b // no group length: then only a whole copy counts as the same
+	}
+	return b[at+12+int(binary.LittleEndian.Uint32(b[at+8:])):]
+}
+
 // What S3 puts into the archive's bucket answers QIDO, by whichever call it came, until S3 deletes it.
 func TestS3PutsAnswerQIDO(t *testing.T) {
-	files := firstOfEach(validFiles(t))[:40]
+	files := firstOfEach(validFiles(t))
 	s := start(t, options{})
 	c, bucket := minioClient(t, s), archive(t, s)
 	for i, f := range files {

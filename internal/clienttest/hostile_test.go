@@ -2,6 +2,7 @@ package clienttest_test
 
 import (
 	"bufio"
+	"bytes"
 	"crypto/tls"
 	"encoding/base64"
 	"fmt"
@@ -47,10 +48,7 @@ func (s *server) rssAnon(t *testing.T) int64 {
 // unharmed fails unless the server runs, is slim, and stores and serves.
 func (s *server) unharmed(t *testing.T, c *minio.Client, bucket string) {
 	t.Helper()
-	s.alive(t)
-	if rss := s.rssAnon(t); rss > maxAnonymous {
-		t.Errorf("RssAnon %d MiB, limit %d", rss/mib, int64(maxAnonymous/mib))
-	}
+	s.slim(t, "afterwards")
 	body := content(100_000, 99)
 	if _, err := c.PutObject(t.Context(), bucket, "unharmed", strings.NewReader(string(body)), int64(len(body)), minio.PutObjectOptions{}); err != nil {
 		t.Fatalf("put afterwards: %v", err)
@@ -388,14 +386,15 @@ func TestOversizedHeads(t *testing.T) {
 	s.unharmed(t, c, bucket)
 }
 
-// Files made to break readers are taken or refused as listed, and never harm the server.
-func TestHostileFiles(t *testing.T) {
+// oddFiles are the files that break the rules, in the order in which they must come, with what to expect of them:
+// accept, reject or either.
+func oddFiles(t *testing.T) (paths []string, expect map[string]string) {
+	t.Helper()
 	list, err := os.ReadFile(filepath.Join(corpusDir, "hostile.tsv"))
 	if err != nil {
 		unavailable(t, "no hostile files: %v", err)
 	}
-	expect := map[string]string{}
-	var paths []string
+	expect = map[string]string{}
 	for line := range strings.Lines(string(list)) {
 		f := strings.Split(strings.TrimSpace(line), "\t")
 		if len(f) < 3 || f[0] == "file" {
@@ -415,6 +414,12 @@ func TestHostileFiles(t *testing.T) {
 		}
 		paths = append(paths, more...)
 	}
+	return paths, expect
+}
+
+// Files made to break readers are taken or refused as listed, and never harm the server.
+func TestHostileFiles(t *testing.T) {
+	paths, expect := oddFiles(t)
 	s := start(t, options{})
 	c, bucket := minioClient(t, s), archive(t, s)
 	for _, path := range paths {
@@ -432,10 +437,42 @@ func TestHostileFiles(t *testing.T) {
 		case taken:
 			same(t, name, s.wado(t, ok[0].text("00081190"))[0], b)
 		}
-		s.alive(t)
-		if rss := s.rssAnon(t); rss > maxAnonymous {
-			t.Fatalf("%s: RssAnon %d MiB", name, rss/mib)
-		}
+		s.slim(t, name)
 	}
 	s.unharmed(t, c, bucket)
+}
+
+// A strict bucket refuses by S3 what STOW refuses; any other takes everything and indexes what it can.
+func TestHostileFilesByS3(t *testing.T) {
+	paths, expect := oddFiles(t)
+	s := start(t, options{config: "archives: [{name: strict, strict: true}]\n"})
+	c := minioClient(t, s)
+	for _, path := range paths {
+		b, name := readFile(t, path), filepath.Base(path)
+		put := func(bucket string) error {
+			_, err := c.PutObject(t.Context(), bucket, name, bytes.NewReader(b), int64(len(b)), minio.PutObjectOptions{})
+			return err
+		}
+		err := put("strict")
+		refused := err != nil && minio.ToErrorResponse(err).StatusCode == http.StatusBadRequest
+		if err != nil && !refused || expect[path] == "accept" && refused || expect[path] == "reject" && !refused {
+			t.Errorf("%s into the strict bucket: %v, want %s", name, err, expect[path])
+		}
+		if err := put("dicom"); err != nil {
+			t.Errorf("%s into the other bucket: %v", name, err)
+			continue
+		}
+		same(t, name, fetch(t, c, "dicom", name, minio.GetObjectOptions{}), b)
+		s.slim(t, name)
+	}
+	s.unharmed(t, c, "dicom")
+}
+
+// slim fails unless the server runs within its memory.
+func (s *server) slim(t *testing.T, what string) {
+	t.Helper()
+	s.alive(t)
+	if rss := s.rssAnon(t); rss > maxAnonymous {
+		t.Fatalf("%s: RssAnon %d MiB, limit %d", what, rss/mib, int64(maxAnonymous/mib))
+	}
 }

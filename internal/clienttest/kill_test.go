@@ -362,9 +362,6 @@ func TestLargeObject(t *testing.T) {
 		}
 		same(t, fmt.Sprintf("MiB %d", at/mib), got, want)
 	}
-	if rss := s.rssAnon(t); rss > maxAnonymous {
-		t.Errorf("RssAnon %d MiB", rss/mib)
-	}
 	s.unharmed(t, c, bucket)
 	s.stop()
 	s.command(t, "verify")

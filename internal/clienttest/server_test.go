@@ -64,7 +64,6 @@ type server struct {
 	dir      string // data folder
 	config   string // configuration file
 	args     []string
-	env      []string
 	s3       string // base URL of the S3 door
 	dicomweb string // base URL of the DICOMweb door, with its path
 	caFile   string // PEM file of the authority that signed the server's certificate; "" without TLS
@@ -82,16 +81,15 @@ type server struct {
 
 // options of a server; the zero value is plain HTTP with the defaults.
 type options struct {
-	tls  bool
-	args []string // further arguments of serve
-	env  []string
-	dir  string // data folder; empty: a new one
+	tls    bool
+	config string   // further lines of the configuration file
+	args   []string // further arguments of serve
 }
 
 // start runs a server and stops it when the test ends. A failed test prints what the server logged.
 func start(t *testing.T, o options) *server {
 	t.Helper()
-	s := &server{t: t, keyID: rootKeyID, secret: rootSecret, args: o.args, env: o.env, dir: o.dir, log: &logBuffer{}}
+	s := &server{t: t, keyID: rootKeyID, secret: rootSecret, args: o.args, log: &logBuffer{}}
 	if standIn() {
 		if o.tls {
 			t.Skip("another server is tested as it is, not over TLS")
@@ -100,10 +98,8 @@ func start(t *testing.T, o options) *server {
 		s.keyID, s.secret = os.Getenv("GANTRY_CLIENTTEST_KEY"), os.Getenv("GANTRY_CLIENTTEST_SECRET")
 		return s
 	}
-	if s.dir == "" {
-		s.dir = filepath.Join(t.TempDir(), "data")
-	}
-	s.config = writeFile(t, filepath.Join(t.TempDir(), "gantry.yaml"), []byte("s3: {domains: [localhost]}\n"))
+	s.dir = filepath.Join(t.TempDir(), "data")
+	s.config = writeFile(t, filepath.Join(t.TempDir(), "gantry.yaml"), []byte("s3: {domains: [localhost]}\n"+o.config))
 	if o.tls {
 		pki := newPKI(t)
 		s.caFile, s.pool = pki.caFile, pki.pool
@@ -121,9 +117,14 @@ func start(t *testing.T, o options) *server {
 
 // eachTransport runs a session against a fresh server over plain HTTP and one over TLS.
 func eachTransport(t *testing.T, session func(t *testing.T, s *server)) {
+	eachConfigured(t, "", session)
+}
+
+// eachConfigured does so with further lines in the configuration file.
+func eachConfigured(t *testing.T, config string, session func(t *testing.T, s *server)) {
 	for _, name := range []string{"http", "tls"} {
 		t.Run(name, func(t *testing.T) {
-			session(t, start(t, options{tls: name == "tls"}))
+			session(t, start(t, options{tls: name == "tls", config: config}))
 		})
 	}
 }
@@ -138,8 +139,7 @@ func (s *server) run() {
 	s.t.Helper()
 	args := append([]string{"serve", "--data", s.dir, "--s3-listen", "127.0.0.1:0", "--web-listen", "127.0.0.1:0"}, s.args...)
 	s.cmd = exec.Command(gantryPath, args...)
-	s.cmd.Env = append(os.Environ(), "GANTRY_ROOT_KEY_ID="+s.keyID, "GANTRY_ROOT_SECRET="+s.secret)
-	s.cmd.Env = append(append(s.cmd.Env, "GANTRY_CONFIG="+s.config), s.env...)
+	s.cmd.Env = append(os.Environ(), "GANTRY_ROOT_KEY_ID="+s.keyID, "GANTRY_ROOT_SECRET="+s.secret, "GANTRY_CONFIG="+s.config)
 	s.cmd.Stderr = s.log
 	// If the test process dies, the server must not stay behind.
 	s.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
