@@ -53,7 +53,7 @@ func startGantry(ctx context.Context, l Launch) (*Process, error) {
 	if err != nil {
 		return nil, err
 	}
-	p.Version = firstLine(exec.CommandContext(ctx, l.Gantry, "version"))
+	p.Version = firstLine(exec.CommandContext(ctx, l.Gantry, "--version"))
 	p.Target.S3, p.Target.DICOMweb = "http://"+ports[0], "http://"+ports[1]+"/dicomweb"
 	p.Target.KeyID, p.Target.Secret = benchKeyID, benchSecret
 	return p, nil

@@ -72,7 +72,7 @@ func Run(ctx context.Context, s *Scenario, o Options) (*bench.Report, []Row, err
 			}
 			defer p.Stop()
 			_, _ = fmt.Fprintf(o.Progress, "%s: started, version %s\n", name, p.Version)
-			p.Target.Bucket, p.Target.Version = server.Bucket, p.Version
+			p.Target.Bucket = server.Bucket
 			server.Target = p.Target
 		}
 		server.Name = name

@@ -54,7 +54,7 @@ func Start(ctx context.Context, kind string, l Launch) (*Process, error) {
 	if err != nil {
 		return nil, fmt.Errorf("start %s: %w", kind, err)
 	}
-	p.Target.PID = p.cmd.Process.Pid
+	p.Target.PID, p.Target.Version = p.cmd.Process.Pid, p.Version
 	return p, nil
 }
 
