@@ -217,15 +217,14 @@ func (rq *request) sendPixels(p *pixels) error {
 		return rq.sendPiece(p.object, &p.pieces[0])
 	}
 	url := instanceURL(rq.base, rq.route.study, rq.route.series, rq.route.sop)
-	m := &related{parts: make([]relatedPart, len(p.pieces)), object: p.object}
-	for i := range p.pieces {
+	m := &related{count: len(p.pieces), object: p.object, part: func(i int) relatedPart {
 		one := &p.pieces[i]
-		m.parts[i] = relatedPart{
+		return relatedPart{
 			header: "Content-Type: " + contentType + "\r\nContent-Location: " + url + one.suffix + "\r\n",
 			size:   one.size,
 			write:  func(w io.Writer) error { return one.copy(w, p.object) },
 		}
-	}
+	}}
 	return m.send(rq, f.media)
 }
 

@@ -30,6 +30,7 @@ type Config struct {
 const (
 	defaultArchive       = "dicom"
 	defaultMetadataCache = 64 << 20
+	maxHeld              = 64 << 20
 )
 
 // Gateway serves DICOMweb. It is safe for concurrent use and owns no goroutine.
@@ -40,6 +41,9 @@ type Gateway struct {
 	cache   *metadataCache
 	builds  *semaphore.Weighted // bounds how many metadata bodies are in the making at once
 	queries *semaphore.Weighted // bounds how many query results are in the making at once
+	held    *semaphore.Weighted // bounds the bytes of large bodies that are being sent to slow clients
+
+	maxMetadata int // bytes of metadata collected before it is streamed instead
 }
 
 // New checks the configuration. It starts nothing.
@@ -73,6 +77,9 @@ func New(cfg Config) (*Gateway, error) {
 		cache:   newMetadataCache(cfg.MetadataCache),
 		builds:  semaphore.NewWeighted(int64(max(2, runtime.GOMAXPROCS(0)))),
 		queries: semaphore.NewWeighted(int64(2 * max(2, runtime.GOMAXPROCS(0)))),
+		held:    semaphore.NewWeighted(maxHeld),
+
+		maxMetadata: maxMetadataBuffer,
 	}, nil
 }
 

@@ -58,6 +58,9 @@ func corpusFiles(t testing.TB, dir string) []string {
 	return names
 }
 
+// transport neither follows redirects nor asks for compression of its own accord.
+var transport = &http.Transport{DisableCompression: true}
+
 // site is a gateway over a store, behind a listener.
 type site struct {
 	t     testing.TB
@@ -69,10 +72,11 @@ type site struct {
 // start runs a gateway; change may adjust its configuration.
 func start(t testing.TB, policy store.Duplicates, change func(*dicomweb.Config)) *site {
 	t.Helper()
-	return startIn(t, t.TempDir(), policy, change)
+	return startIn(t, t.TempDir(), policy, change, nil)
 }
 
-func startIn(t testing.TB, dir string, policy store.Duplicates, change func(*dicomweb.Config)) *site {
+// startIn is start in a given directory; made, if set, gets the gateway.
+func startIn(t testing.TB, dir string, policy store.Duplicates, change func(*dicomweb.Config), made func(*dicomweb.Gateway)) *site {
 	t.Helper()
 	st, err := store.Open(t.Context(), store.Config{Dir: dir, Indexer: dicomweb.Index})
 	if err != nil {
@@ -90,6 +94,9 @@ func startIn(t testing.TB, dir string, policy store.Duplicates, change func(*dic
 	if err != nil {
 		t.Fatal(err)
 	}
+	if made != nil {
+		made(g)
+	}
 	srv, err := httpx.New(httpx.Config{Name: "web", Handler: g.Handle, ErrorWriter: g.WriteError, RouteLabel: g.RouteLabel})
 	if err != nil {
 		t.Fatal(err)
@@ -103,7 +110,7 @@ func startIn(t testing.TB, dir string, policy store.Duplicates, change func(*dic
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 		defer cancel()
-		http.DefaultClient.CloseIdleConnections()
+		transport.CloseIdleConnections()
 		_ = srv.Shutdown(ctx)
 		if err := <-served; err != nil {
 			t.Errorf("serve: %v", err)
@@ -134,7 +141,7 @@ func (s *site) do(method, path string, body []byte, headers ...string) answer {
 	if s.user.ID != "" && rq.Header.Get("Authorization") == "" {
 		rq.SetBasicAuth(s.user.ID, s.user.Secret)
 	}
-	rs, err := http.DefaultTransport.RoundTrip(rq) // no redirects, no decoding surprises
+	rs, err := transport.RoundTrip(rq)
 	if err != nil {
 		s.t.Fatalf("%s %s: %v", method, path, err)
 	}

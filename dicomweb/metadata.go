@@ -124,23 +124,6 @@ func matchesTag(header, etag string) bool {
 	return false
 }
 
-// sendWhole sends bytes that may be shared with others.
-func (rq *request) sendWhole(body []byte) error {
-	rq.SendStream(int64(len(body)), io.NopCloser(bytes.NewReader(body)))
-	return nil
-}
-
-// sendJSON sends a body, compressed if the client likes.
-func (rq *request) sendJSON(body []byte) error {
-	const worthIt = 1 << 10
-	rq.AddHeader("Vary", "Accept, Accept-Encoding")
-	if len(body) < worthIt || !acceptsGzip(rq.Headers("Accept-Encoding")) {
-		return rq.sendWhole(body)
-	}
-	rq.SetHeader("Content-Encoding", "gzip")
-	return rq.sendWhole(compress(body))
-}
-
 var gzipPool = sync.Pool{New: func() any {
 	z, err := gzip.NewWriterLevel(nil, gzip.BestSpeed)
 	if err != nil {
@@ -176,14 +159,14 @@ func (rq *request) buildMetadata(parts []metadataPart, key string, gz bool) erro
 		left += p.count
 	}
 	body := []byte{'['}
-	for len(body) <= maxMetadataBuffer {
+	for len(body) <= rq.g.maxMetadata {
 		before := len(body)
 		more, err := b.window(rq.ctx, &body)
 		if err != nil {
 			return err
 		}
 		if left -= metadataWindow; before == 1 && left > 0 { // what is to come will be about as large
-			body = slices.Grow(body, min(len(body)/metadataWindow*left*9/8, maxMetadataBuffer))
+			body = slices.Grow(body, min(len(body)/metadataWindow*left*9/8, rq.g.maxMetadata))
 		}
 		if !more {
 			body = append(body, ']')
@@ -191,7 +174,7 @@ func (rq *request) buildMetadata(parts []metadataPart, key string, gz bool) erro
 				body = compress(body)
 			}
 			rq.g.cache.put(key, body)
-			return rq.sendWhole(body)
+			return rq.sendBuilt(body)
 		}
 	}
 	rq.SendChunked(func(w io.Writer) error {

@@ -10,7 +10,7 @@ import (
 )
 
 // maxResultBytes bounds the body of one query response; what is beyond is cut with a warning.
-const maxResultBytes = 64 << 20
+const maxResultBytes = 32 << 20
 
 // search runs one query and collects its response.
 type search struct {

@@ -216,8 +216,9 @@ func (c *counter) Write(p []byte) (int, error) {
 type related struct {
 	ctx      context.Context
 	boundary string
-	parts    []relatedPart
-	object   *store.Object // closed after the last part; nil if each part opens its own
+	count    int                     // of parts
+	part     func(i int) relatedPart // makes part i when it is needed: there may be very many
+	object   *store.Object           // closed after the last part; nil if each part opens its own
 }
 
 // relatedPart is one part: its header and how to write its content.
@@ -252,22 +253,23 @@ func (m *related) send(rq *request, inner string) error {
 
 // total is the length of the whole body; ok is false if a part's size is unknown.
 func (m *related) total() (n int64, ok bool) {
-	for i := range m.parts {
-		if m.parts[i].size < 0 {
+	for i := range m.count {
+		p := m.part(i)
+		if p.size < 0 {
 			return 0, false
 		}
-		n += int64(len(m.opening(i))) + m.parts[i].size
+		n += int64(len(m.opening(i, &p))) + p.size
 	}
 	return n + int64(len(m.closing())), true
 }
 
 // opening is what stands between the content of part i and that of the part before.
-func (m *related) opening(i int) string {
+func (m *related) opening(i int, p *relatedPart) string {
 	lead := "\r\n--"
 	if i == 0 {
 		lead = "--"
 	}
-	return lead + m.boundary + "\r\n" + m.parts[i].header + "\r\n"
+	return lead + m.boundary + "\r\n" + p.header + "\r\n"
 }
 
 func (m *related) closing() string { return "\r\n--" + m.boundary + "--\r\n" }
@@ -275,7 +277,7 @@ func (m *related) closing() string { return "\r\n--" + m.boundary + "--\r\n" }
 // WriteTo writes the body.
 func (m *related) WriteTo(w io.Writer) (int64, error) {
 	c := &counter{w: w}
-	for i := range m.parts {
+	for i := range m.count {
 		if err := m.ctx.Err(); err != nil {
 			return c.n, err
 		}
@@ -288,14 +290,14 @@ func (m *related) WriteTo(w io.Writer) (int64, error) {
 }
 
 func (m *related) writePart(c *counter, i int) (err error) {
-	p := &m.parts[i]
+	p := m.part(i)
 	if p.begin != nil {
-		if err := p.begin(p); err != nil {
+		if err := p.begin(&p); err != nil {
 			return err
 		}
 		defer func() { err = errors.Join(err, p.done()) }()
 	}
-	if _, err := io.WriteString(c, m.opening(i)); err != nil {
+	if _, err := io.WriteString(c, m.opening(i, &p)); err != nil {
 		return err
 	}
 	before := c.n
@@ -320,17 +322,16 @@ func (m *related) Close() error {
 
 // sendRelated sends instances as multipart/related.
 func (rq *request) sendRelated(refs []ref, f form) error {
-	m := &related{parts: make([]relatedPart, len(refs))}
-	for i, r := range refs {
-		syntax, _ := f.syntaxFor(r.syntax)
-		p := &m.parts[i]
-		p.header, p.size = rq.partHeader(r, r.syntax), r.size
+	m := &related{count: len(refs), part: func(i int) relatedPart {
+		r := refs[i]
+		p := relatedPart{header: rq.partHeader(r, r.syntax), size: r.size}
 		p.write = func(w io.Writer) error { return rq.copyStored(w, r) }
-		if syntax != r.syntax {
+		if syntax, _ := f.syntaxFor(r.syntax); syntax != r.syntax {
 			p.size = -1
 			p.begin = func(p *relatedPart) error { return rq.beginConverted(p, r, f) }
 		}
-	}
+		return p
+	}}
 	return m.send(rq, typeDICOM)
 }
 

@@ -477,3 +477,41 @@ func TestConversionToExplicitLittleEndian(t *testing.T) {
 		t.Error("nothing was converted")
 	}
 }
+
+func TestMetadataTooLargeToCollect(t *testing.T) {
+	var g *dicomweb.Gateway
+	s := startIn(t, t.TempDir(), store.Refuse, nil, func(made *dicomweb.Gateway) { g = made })
+	file := corpusFile(t, control)
+	s.mustStow(control)
+	first := s.query("/instances")[0]
+	otherSeries := replaceUID(t, file, first.str("0020000E"), 7)
+	var parts [][]byte
+	for i := range 90 { // all in all more than one window
+		parts = append(parts, replaceUID(t, file, first.str("00080018"), i), replaceUID(t, otherSeries, first.str("00080018"), i-300))
+	}
+	if a := s.stow("/studies", parts...); a.StatusCode != http.StatusOK {
+		t.Fatalf("%d %.200s", a.StatusCode, a.body)
+	}
+	path := "/studies/" + first.str("0020000D") + "/metadata"
+	want := s.get(path)
+	if len(want.datasets(t)) != 181 || want.ContentLength < 0 {
+		t.Fatalf("%d data sets", len(want.datasets(t)))
+	}
+	g.StreamMetadataAfter(1000)
+	s.do("DELETE", first.place(), nil) // out of the cache's reach
+	got := s.get(path)
+	if got.ContentLength >= 0 || len(got.datasets(t)) != 180 {
+		t.Errorf("streamed: length %d, %d data sets", got.ContentLength, len(got.datasets(t)))
+	}
+	z := s.get(path, "Accept-Encoding", "gzip")
+	r, err := gzip.NewReader(bytes.NewReader(z.body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if b, err := io.ReadAll(r); err != nil || !bytes.Equal(b, got.body) {
+		t.Errorf("streamed and compressed: %d bytes, want %d, %v", len(b), len(got.body), err)
+	}
+	if h := s.do("HEAD", path, nil); h.StatusCode != http.StatusOK || len(h.body) != 0 {
+		t.Errorf("HEAD: %d", h.StatusCode)
+	}
+}
