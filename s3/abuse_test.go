@@ -4,8 +4,11 @@ import (
 	"bufio"
 	"bytes"
 	"fmt"
+	"io/fs"
 	"net"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -79,4 +82,44 @@ func TestAwkwardKeys(t *testing.T) {
 	body := "<Delete><Object><Key>" + strings.Repeat("&amp;", 1024) + "</Key></Object></Delete>"
 	s.do("POST", "/data?delete", body, with("x-amz-checksum-crc32c", crc32c([]byte(body)))).want(200, "").wantBody("<Deleted>")
 	s.do("GET", "/data/"+key, "").want(404, "NoSuchKey")
+}
+
+// Damage is an error, never wrong bytes, and concerns only the object that it hit.
+func TestDamage(t *testing.T) {
+	s := newSite(t)
+	s.bucket("data")
+	s.put("data", "hit", "find me here")
+	s.put("data", "spared", "elsewhere")
+	found := false
+	err := filepath.WalkDir(s.dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		b, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		at := bytes.Index(b, []byte("find me here"))
+		if at < 0 {
+			return nil
+		}
+		found = true
+		f, err := os.OpenFile(path, os.O_WRONLY, 0)
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		_, err = f.WriteAt([]byte{'F'}, int64(at))
+		return err
+	})
+	if err != nil || !found {
+		t.Fatalf("found the bytes: %v, %v", found, err)
+	}
+	s.do("GET", "/data/hit", "").want(500, "InternalError")
+	s.do("GET", "/data/hit", "", with("Range", "bytes=5-6")).want(500, "InternalError")
+	s.do("PUT", "/data/copy", "", with("X-Amz-Copy-Source", "data/hit")).want(500, "InternalError")
+	s.do("GET", "/data/copy", "").want(404, "NoSuchKey")
+	if a := s.do("GET", "/data/spared", "").want(200, ""); a.body != "elsewhere" {
+		t.Errorf("got %q", a.body)
+	}
 }

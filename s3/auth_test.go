@@ -163,12 +163,15 @@ func TestPresigned(t *testing.T) {
 		fetch("GET", change(c.name, c.value), "").want(c.status, c.code)
 	}
 	fetch("PUT", get.URL, "evil").want(403, "SignatureDoesNotMatch")
-	put, err := presign.PresignPutObject(t.Context(), &awss3.PutObjectInput{Bucket: aws.String("data"), Key: aws.String("up")})
-	if err != nil {
-		t.Fatal(err)
+	for _, signing := range []*awss3.PresignClient{presign, awss3.NewPresignClient(s.root())} {
+		put, err := signing.PresignPutObject(t.Context(), &awss3.PutObjectInput{Bucket: aws.String("data"), Key: aws.String("up")})
+		if err != nil {
+			t.Fatal(err)
+		}
+		fetch("PUT", put.URL, "uploaded").want(200, "")
+		s.do("GET", "/data/up", "").wantBody("uploaded")
+		s.do("DELETE", "/data/up", "").want(204, "")
 	}
-	fetch("PUT", put.URL, "uploaded").want(200, "")
-	s.do("GET", "/data/up", "").wantBody("uploaded")
 }
 
 // Headers that a signer moved into the query mean what they mean as headers.

@@ -134,7 +134,7 @@ func (g *Gateway) WriteError(c *httpx.Ctx, err error) {
 	e := translate(err)
 	g.stamp(c)
 	status := e.code.status()
-	if status == http.StatusInternalServerError {
+	if status == http.StatusInternalServerError && !errors.Is(err, store.ErrCorrupt) { // which the store has logged
 		g.logger.Error("request failed", "request_id", c.RequestID(), "route", c.Route, "error", err)
 	}
 	if e.code == codeSlowDown || e.code == codeServiceUnavailable {

@@ -43,6 +43,7 @@ var httpClient = &http.Client{Transport: &http.Transport{DisableCompression: tru
 type site struct {
 	t       testing.TB
 	url     string // without a final slash
+	dir     string
 	store   *store.Store
 	gateway *s3.Gateway
 }
@@ -66,7 +67,8 @@ func fakeIndexer(_ context.Context, r io.ReaderAt, size int64) (*store.Instance,
 
 func newSite(t testing.TB, change ...func(*s3.Config)) *site {
 	t.Helper()
-	st, err := store.Open(t.Context(), store.Config{Dir: t.TempDir(), Indexer: fakeIndexer, MinFreeBytes: 1})
+	dir := t.TempDir()
+	st, err := store.Open(t.Context(), store.Config{Dir: dir, Indexer: fakeIndexer, MinFreeBytes: 1})
 	if err != nil {
 		t.Fatalf("open store: %v", err)
 	}
@@ -108,7 +110,7 @@ func newSite(t testing.TB, change ...func(*s3.Config)) *site {
 			t.Errorf("close store: %v", err)
 		}
 	})
-	return &site{t: t, url: "http://" + ln.Addr().String(), store: st, gateway: g}
+	return &site{t: t, url: "http://" + ln.Addr().String(), dir: dir, store: st, gateway: g}
 }
 
 // client is the AWS SDK, without retries.

@@ -31,7 +31,15 @@ func (g *Gateway) getObject(r *request) error {
 		_ = obj.Close()
 		return err
 	}
-	r.SendStream(sel.n, &objectBody{ReadCloser: obj.Range(sel.off, sel.n), object: obj})
+	b := &objectBody{stream: obj.Range(sel.off, sel.n), object: obj}
+	if sel.n > 0 {
+		if _, err := io.ReadFull(b.stream, b.first[:]); err != nil {
+			_ = b.Close()
+			return err
+		}
+		b.ahead = b.first[:]
+	}
+	r.SendStream(sel.n, b)
 	return nil
 }
 
@@ -66,25 +74,36 @@ func (g *Gateway) headPart(r *request) error {
 	return err
 }
 
-// objectBody is a range of an object that closes the object with itself.
+// objectBody is a range of an object that closes the object with itself. Its first byte is read ahead: damage found with it
+// becomes an answer, while later damage can only cut the connection.
 type objectBody struct {
-	io.ReadCloser
+	stream io.ReadCloser
 	object *store.Object
+	first  [1]byte
+	ahead  []byte // what of first was not given out yet
+}
+
+func (b *objectBody) Read(p []byte) (int, error) {
+	if len(b.ahead) > 0 && len(p) > 0 {
+		n := copy(p, b.ahead)
+		b.ahead = b.ahead[n:]
+		return n, nil
+	}
+	return b.stream.Read(p)
 }
 
 func (b *objectBody) WriteTo(w io.Writer) (int64, error) {
-	if wt, ok := b.ReadCloser.(io.WriterTo); ok {
-		return wt.WriteTo(w)
+	n, err := w.Write(b.ahead)
+	b.ahead = b.ahead[n:]
+	if err != nil {
+		return int64(n), err
 	}
-	return io.Copy(w, b.ReadCloser)
+	m, err := io.Copy(w, b.stream)
+	return int64(n) + m, err
 }
 
 func (b *objectBody) Close() error {
-	err := b.ReadCloser.Close()
-	if cerr := b.object.Close(); err == nil {
-		err = cerr
-	}
-	return err
+	return errors.Join(b.stream.Close(), b.object.Close())
 }
 
 // parted is an object whose parts can be found.

@@ -44,8 +44,8 @@ func (g *Gateway) readXML(r *request, limit int64, verified bool) (raw []byte, r
 		return nil, nil, newError(codeInvalidRequest, "Missing required header for this request: Content-MD5 OR x-amz-checksum-*")
 	}
 	room := size
-	if size < 0 {
-		room = limit
+	if size < 0 || verified {
+		room = limit // what follows costs more than the bytes
 	}
 	if err := g.xmlRoom.Acquire(r.Context(), room); err != nil {
 		return nil, nil, store.ErrBusy
