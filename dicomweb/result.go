@@ -71,7 +71,10 @@ var (
 	byStudy    = newReturned(returnedStudy)
 	bySeries   = newReturned(returnedSeries)
 	byInstance = newReturned(returnedInstance)
-	byNothing  = newReturned(nil)
+	byAbove    = newReturned(map[string]returned{ // of a level that the path names
+		"00080005": {vr: "CS", optional: true},
+		"00080201": {vr: "SH", optional: true},
+	})
 )
 
 // wanted tells whether an attribute belongs into the results.
@@ -124,7 +127,7 @@ func (s *search) number(tag string, n int) {
 // unless more was asked for.
 func (s *search) studyEntries(row *store.StudyRow) {
 	if s.q.level != levelStudy && s.q.study != "" {
-		s.stored(row.Attrs, byNothing)
+		s.stored(row.Attrs, byAbove)
 	} else {
 		s.stored(row.Attrs, byStudy)
 		s.put("00080061", "CS", row.Modalities...)
@@ -141,7 +144,7 @@ func (s *search) studyEntries(row *store.StudyRow) {
 
 func (s *search) seriesEntries(row *store.SeriesRow) {
 	if s.q.level == levelInstance && s.q.series != "" {
-		s.stored(row.Attrs, byNothing)
+		s.stored(row.Attrs, byAbove)
 	} else {
 		s.stored(row.Attrs, bySeries)
 		s.number("00201209", row.Instances)
