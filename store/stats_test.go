@@ -65,3 +65,22 @@ func TestReadyTellsWhyNot(t *testing.T) {
 		t.Errorf("stats of a full disk: %+v, %v", st, err)
 	}
 }
+
+func TestTimeDoesNotRunBackwardsOverARestart(t *testing.T) {
+	now := time.Date(2024, 1, 2, 0, 0, 0, 0, time.UTC)
+	cfg := store.Config{Dir: t.TempDir(), Clock: func() time.Time { return now }}
+	s := open(t, cfg)
+	mustBucket(t, s, "days", store.BucketSettings{})
+	first := put(t, s, "days", "first", nil).Modified
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	now = now.Add(-24 * time.Hour)
+	s = open(t, cfg)
+	if st, err := s.Stats(t.Context()); err != nil || !st.LastWrite.Equal(first) {
+		t.Errorf("last write after the restart: got %v, %v, want %v", st.LastWrite, err, first)
+	}
+	if second := put(t, s, "days", "second", nil).Modified; second.Before(first) {
+		t.Errorf("the clock went back, and with it the log: %v, then %v", first, second)
+	}
+}

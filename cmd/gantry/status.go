@@ -121,7 +121,7 @@ func printStatus(w io.Writer, st *console.Status) error {
 	}
 	fmt.Fprintln(t)
 	l := st.Log
-	fmt.Fprintf(t, "log\tend %s\t%s in %d segments, epoch %d\n", l.EndLSN, console.Size(l.Bytes), l.Segments, l.Epoch)
+	fmt.Fprintf(t, "log\tend %s\t%s, segments: %d, epoch %d\n", l.EndLSN, console.Size(l.Bytes), l.Segments, l.Epoch)
 	if l.LastWrite != nil {
 		fmt.Fprintf(t, "\tnewest record\t%s\n", l.LastWrite.Format(time.RFC3339))
 	}

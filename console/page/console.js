@@ -3,6 +3,7 @@
 // Shows api/status, every few seconds while somebody looks. Everything goes in as text, never as markup.
 (() => {
   const every = 5000;
+  const source = new URL("api/status", location.origin + location.pathname); // fetch takes no URL with a key in it
   const $ = (id) => document.getElementById(id);
   const words = { green: "✓ OK", amber: "! Attention", red: "✕ Alarm" };
   const sentences = {
@@ -88,7 +89,7 @@
       ["Log", `${size(s.log.bytes)} in ${count.format(s.log.segments)} segment${s.log.segments === 1 ? "" : "s"}`],
       ["Newest record", time(s.log.last_write)],
       ["Last commit", s.commits.count ? ms(s.commits.last_ms) : "none since the start"],
-      ["Commits, median and 99th percentile", s.commits.count ? `${ms(s.commits.p50_ms)}, ${ms(s.commits.p99_ms)}` : "none since the start"],
+      ["Commits: median, 99th percentile", s.commits.count ? `${ms(s.commits.p50_ms)}, ${ms(s.commits.p99_ms)}` : "none since the start"],
       ["To replay after a crash now", size(s.log.catalog_behind_bytes)],
       ["Damage met since the start", count.format(s.log.damage_found)],
       ["Epoch", count.format(s.log.epoch)],
@@ -120,13 +121,13 @@
     document.body.classList.add("stale");
     const overall = $("overall");
     overall.className = "red";
-    setText(overall, `✕ ${why} What is below is out of date.`);
+    setText(overall, `✕ ${why}` + ($("cards").hidden ? "" : " What is below is out of date."));
     document.title = "✕ No answer – gantry";
   }
 
   async function refresh() {
     try {
-      const r = await fetch("api/status", { cache: "no-store", signal: AbortSignal.timeout(10000) });
+      const r = await fetch(source, { cache: "no-store", signal: AbortSignal.timeout(10000) });
       if (!r.ok) fail(r.status === 401 ? "The key was not accepted." : `The server answered ${r.status}.`);
       else show(await r.json());
     } catch {
