@@ -46,8 +46,8 @@ type asset struct {
 	body        []byte
 }
 
-// statusLife is how long one status serves everybody who asks.
-const statusLife = time.Second
+// statusLife is how long one status serves everybody who asks: not long enough for anybody to notice.
+const statusLife = 100 * time.Millisecond
 
 // New checks the configuration. The uptime is counted from now.
 func New(cfg Config) (*Console, error) {

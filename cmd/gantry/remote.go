@@ -67,7 +67,7 @@ func (r *remoteFlags) connect(c *Config) (*remote, error) {
 	transport := &http.Transport{
 		DialContext:           (&net.Dialer{Timeout: 10 * time.Second}).DialContext,
 		TLSClientConfig:       &tls.Config{RootCAs: rm.roots, MinVersion: tls.VersionTLS12},
-		MaxIdleConnsPerHost:   64,
+		MaxIdleConnsPerHost:   maxJobs,
 		ResponseHeaderTimeout: 2 * time.Minute,
 		DisableCompression:    true,
 	}
