@@ -8,13 +8,13 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
-	"strings"
 	"sync"
 	"testing"
 
 	"gantry/internal/vfs"
 	"gantry/store"
 	"gantry/store/catalog"
+	"gantry/store/storetest"
 )
 
 var (
@@ -278,7 +278,7 @@ func checkCrashed(t *testing.T, d disk, m *model, before map[store.Key]int) {
 	}
 	m.check(t, s, before)
 	verify(t, s)
-	first := dump(t, s)
+	first := storetest.Dump(t, s)
 	if err := s.Close(); err != nil {
 		t.Errorf("close: %v", err)
 	}
@@ -287,91 +287,10 @@ func checkCrashed(t *testing.T, d disk, m *model, before map[store.Key]int) {
 		t.Errorf("open without catalog: %v", err)
 		return
 	}
-	if second := dump(t, s); first != second {
-		t.Errorf("rebuilt catalog differs:\n%s", firstDifference(first, second))
+	if second := storetest.Dump(t, s); first != second {
+		t.Errorf("rebuilt catalog differs:\n%s", storetest.FirstDifference(first, second))
 	}
 	if err := s.Close(); err != nil {
 		t.Errorf("close: %v", err)
 	}
-}
-
-func firstDifference(a, b string) string {
-	x, y := strings.Split(a, "\n"), strings.Split(b, "\n")
-	for i := range min(len(x), len(y)) {
-		if x[i] != y[i] {
-			return fmt.Sprintf("line %d:\n%s\n%s", i, x[i], y[i])
-		}
-	}
-	return fmt.Sprintf("%d and %d lines", len(x), len(y))
-}
-
-// dump writes down every answer that a client can get.
-func dump(t testing.TB, s *store.Store) string {
-	t.Helper()
-	ctx := context.Background()
-	var out strings.Builder
-	buckets, err := s.Buckets(ctx)
-	if err != nil {
-		t.Errorf("dump: %v", err)
-	}
-	for _, b := range buckets {
-		fmt.Fprintf(&out, "bucket %+v\n", b)
-		totals, err := s.Totals(ctx, b.Name)
-		fmt.Fprintf(&out, "totals %+v %v\n", totals, err)
-		dumpObjects(&out, s, b.Name)
-		dumpUploads(&out, s, b.Name)
-		for _, ix := range []store.Index{store.ByDate, store.ByPatientID, store.ByName, store.ByAccession, store.ByModality} {
-			err := s.Search(ctx, b.Name, ix, "", "", func(h store.Hit) bool {
-				fmt.Fprintf(&out, "index %c %+v\n", ix, h)
-				if ix == store.ByDate {
-					dumpStudy(&out, s, b.Name, h.Study)
-				}
-				return true
-			})
-			if err != nil {
-				fmt.Fprintf(&out, "search: %v\n", err)
-			}
-		}
-		err = s.Conflicts(ctx, b.Name, func(study string) bool { fmt.Fprintf(&out, "conflict %s\n", study); return true })
-		if err != nil {
-			fmt.Fprintf(&out, "conflicts: %v\n", err)
-		}
-	}
-	return out.String()
-}
-
-func dumpObjects(out io.Writer, s *store.Store, bucket string) {
-	page, err := s.List(context.Background(), &store.List{Bucket: bucket, Max: store.MaxPage})
-	fmt.Fprintf(out, "list %v %v\n", page.Truncated, err)
-	for _, o := range page.Objects {
-		info, err := s.Head(context.Background(), o.Key)
-		id := info.Instance
-		info.Instance = nil
-		fmt.Fprintf(out, "object %+v %+v %v\n", info, id, err)
-	}
-}
-
-func dumpUploads(out io.Writer, s *store.Store, bucket string) {
-	ups, err := s.Uploads(context.Background(), &store.ListUploads{Bucket: bucket, Max: store.MaxPage})
-	fmt.Fprintf(out, "uploads %v\n", err)
-	for _, u := range ups.Uploads {
-		parts, more, err := s.Parts(context.Background(), u.Key, u.ID, 0, store.MaxParts)
-		fmt.Fprintf(out, "upload %+v parts %+v %v %v\n", u, parts, more, err)
-	}
-}
-
-func dumpStudy(out io.Writer, s *store.Store, bucket, study string) {
-	row, err := s.Study(context.Background(), bucket, study)
-	fmt.Fprintf(out, "study %+v %v\n", row, err)
-	err = s.SeriesOf(context.Background(), bucket, study, func(r store.SeriesRow) bool {
-		fmt.Fprintf(out, "series %+v\n", r)
-		return true
-	})
-	fmt.Fprintf(out, "%v\n", err)
-	err = s.Instances(context.Background(), bucket, study, "", func(r store.InstanceRow) bool {
-		one, err := s.Instance(context.Background(), bucket, r.SOP)
-		fmt.Fprintf(out, "instance %+v\n same %+v %v\n", r, one, err)
-		return true
-	})
-	fmt.Fprintf(out, "%v\n", err)
 }

@@ -266,11 +266,13 @@ func (s *Store) choose(c *Complete) ([]storedPart, error) {
 	if len(c.Parts) == 0 || len(c.Parts) > MaxParts {
 		return nil, fmt.Errorf("%w: %d parts", ErrInvalidPart, len(c.Parts))
 	}
-	chosen := make([]storedPart, len(c.Parts))
-	for i, want := range c.Parts {
-		if i > 0 && want.Number <= c.Parts[i-1].Number {
+	for i := range c.Parts[1:] {
+		if c.Parts[i+1].Number <= c.Parts[i].Number {
 			return nil, ErrInvalidPartOrder
 		}
+	}
+	chosen := make([]storedPart, len(c.Parts))
+	for i, want := range c.Parts {
 		if want.Number < 1 || want.Number > MaxParts {
 			return nil, fmt.Errorf("%w: number %d", ErrInvalidPart, want.Number)
 		}

@@ -1,0 +1,29 @@
+package store_test
+
+import (
+	"path/filepath"
+	"testing"
+
+	"gantry/internal/vfs"
+	"gantry/store"
+	"gantry/store/catalog"
+	"gantry/store/storetest"
+)
+
+// The suite on the operating system's files and bbolt.
+func TestConformanceOnDisk(t *testing.T) {
+	storetest.Run(t, func(t testing.TB, cfg store.Config) (store.Config, func() error) {
+		cfg.Dir = t.TempDir()
+		return cfg, func() error { return catalog.Remove(filepath.Join(cfg.Dir, "catalog.db")) }
+	})
+}
+
+// The suite on files and a catalog in memory.
+func TestConformanceInMemory(t *testing.T) {
+	storetest.Run(t, func(t testing.TB, cfg store.Config) (store.Config, func() error) {
+		d := disk{fs: vfs.NewMem(), cat: catalog.NewMemDisk()}
+		own := d.config()
+		cfg.Dir, cfg.FS, cfg.OpenCatalog, cfg.RemoveCatalog = own.Dir, own.FS, own.OpenCatalog, own.RemoveCatalog
+		return cfg, own.RemoveCatalog
+	})
+}
