@@ -86,6 +86,17 @@ func startIn(t testing.TB, dir string, policy store.Duplicates, change func(*dic
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() { // after the server has stopped
+		if err := st.Close(); err != nil {
+			t.Errorf("close store: %v", err)
+		}
+	})
+	return startOn(t, st, change, made)
+}
+
+// startOn runs a gateway over a store.
+func startOn(t testing.TB, st *store.Store, change func(*dicomweb.Config), made func(*dicomweb.Gateway)) *site {
+	t.Helper()
 	cfg := dicomweb.Config{Objects: st, NoAuth: true}
 	if change != nil {
 		change(&cfg)
@@ -114,9 +125,6 @@ func startIn(t testing.TB, dir string, policy store.Duplicates, change func(*dic
 		_ = srv.Shutdown(ctx)
 		if err := <-served; err != nil {
 			t.Errorf("serve: %v", err)
-		}
-		if err := st.Close(); err != nil {
-			t.Errorf("close store: %v", err)
 		}
 	})
 	return &site{t: t, store: st, url: "http://" + ln.Addr().String() + "/dicomweb"}

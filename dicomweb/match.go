@@ -133,18 +133,21 @@ func (f fuzzyMatcher) match(v []byte) bool {
 		return false
 	}
 	for _, word := range f.words {
-		if !anyGroup(v, func(group string) bool {
-			for _, have := range part10.PlainWords(group) {
-				if strings.HasPrefix(have, word) {
-					return true
-				}
-			}
-			return false
-		}) {
+		if !anyGroup(v, func(group string) bool { return beginsWord(group, word) }) {
 			return false
 		}
 	}
 	return true
+}
+
+// beginsWord tells whether a word of a name begins with word.
+func beginsWord(name, word string) bool {
+	for _, have := range part10.PlainWords(name) {
+		if strings.HasPrefix(have, word) {
+			return true
+		}
+	}
+	return false
 }
 
 // anyGroup calls fn for each component group of a person name in JSON until it says yes.

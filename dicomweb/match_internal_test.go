@@ -165,7 +165,7 @@ func TestPlan(t *testing.T) {
 		{"ModalitiesInStudy=CT", "m CT"},
 		{"StudyDate=20240101-", "date 20240101 "},
 		{"", "date  "},
-		{"PatientName=doe&fuzzymatching=true", "date  "},
+		{"PatientName=doe&fuzzymatching=true", "n "},
 	} {
 		var params []param
 		for p := range strings.SplitSeq(c.query, "&") {

@@ -15,6 +15,7 @@ import (
 const (
 	maxCandidates = 20000 // studies collected from an index; more means that walking by date is better
 	scanPage      = 512   // studies read from the date index at a time
+	probeStudies  = 512   // newest studies looked at before an index that may hold very many matches
 	narrowDays    = 31    // a date range up to this is narrower than a pattern on another index
 )
 
@@ -28,6 +29,8 @@ type plan struct {
 	accept  func(string) bool // on the indexed value; nil accepts
 	lo, hi  string            // bounds on the date index
 
+	// probe says that the index may hold very many matches, so that it pays to look among the newest studies first.
+	probe     bool
 	firstPage int // studies to read from the date index before the first is looked at
 }
 
@@ -48,10 +51,10 @@ func planQuery(q *query) plan {
 		return p
 	}
 	days := p.dates(q)
-	if p.strings(q, true) || days <= narrowDays || p.strings(q, false) {
+	if p.strings(q, true) || days <= narrowDays {
 		return p
 	}
-	p.modality(q)
+	p.probe = p.strings(q, false) || p.modality(q)
 	return p
 }
 
@@ -114,6 +117,12 @@ func (p *plan) strings(q *query, narrow bool) bool {
 		}
 		var patterns []string
 		switch m := k.match.(type) {
+		case fuzzyMatcher:
+			if !narrow && len(m.words) > 0 {
+				p.index, p.ranges = c.index, [][2]string{{"", ""}}
+				p.accept = func(s string) bool { return beginsWord(s, m.words[0]) }
+				return true
+			}
 		case patternMatcher:
 			patterns = m
 		case nameMatcher:
@@ -170,26 +179,27 @@ func prefixEnd(prefix string) string {
 	return ""
 }
 
-// modality uses the index of modalities. Where it has too many studies, the walk by date takes over.
-func (p *plan) modality(q *query) {
+// modality uses the index of modalities.
+func (p *plan) modality(q *query) bool {
 	k := q.key("00080061")
 	if k == nil {
 		k = q.key("00080060")
 	}
 	if k == nil {
-		return
+		return false
 	}
 	m, ok := k.match.(patternMatcher)
 	if !ok {
-		return
+		return false
 	}
 	for _, s := range m {
 		if _, exact := literalPrefix(s); !exact {
-			return
+			return false
 		}
 	}
 	p.index = store.ByModality
 	p.patterns(m)
+	return true
 }
 
 var errTooMany = errors.New("too many candidates")
@@ -206,7 +216,7 @@ func (g *Gateway) candidates(ctx context.Context, bucket string, p plan, fn func
 		hits, err = g.instanceHits(ctx, bucket, p.sops)
 	case p.index != 0:
 		hits, err = g.indexHits(ctx, bucket, p)
-		if errors.Is(err, errTooMany) {
+		if errors.Is(err, errTooMany) { // then many of the newest studies match, too
 			return g.walkByDate(ctx, bucket, p, fn)
 		}
 	default:

@@ -44,9 +44,36 @@ func (g *Gateway) newSearch(ctx context.Context, bucket, base string, q *query) 
 
 // run fills out with a JSON array.
 func (s *search) run() error {
-	err := s.g.candidates(s.ctx, s.bucket, planQuery(s.q), s.study)
+	p := planQuery(s.q)
+	done, err := s.probe(p)
+	if err == nil && !done {
+		err = s.g.candidates(s.ctx, s.bucket, p, s.study)
+	}
 	s.out = append(s.out, ']')
 	return err
+}
+
+// probe looks for enough matches among the newest studies, if the plan says so. If there are too few, all is as before.
+func (s *search) probe(p plan) (done bool, err error) {
+	if !p.probe {
+		return false, nil
+	}
+	before := *s
+	left := probeStudies
+	more := true
+	err = s.g.walkByDate(s.ctx, s.bucket, p, func(study string) (bool, error) {
+		if left--; left < 0 {
+			return false, nil
+		}
+		var err error
+		more, err = s.study(study)
+		return more, err
+	})
+	if err != nil || left >= 0 || !more { // an end was reached: of the results wanted, or of the studies
+		return true, err
+	}
+	*s = before
+	return false, nil
 }
 
 // add counts one match and tells whether it is to be written and whether the search goes on.
