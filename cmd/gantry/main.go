@@ -110,7 +110,7 @@ refused; 4 another gantry uses the data directory.`,
 		},
 	}
 	root.SetVersionTemplate("gantry {{.Version}}\n")
-	root.AddCommand(newServe(), newStatus(), newImport(), newVerify(), newRebuild(), newSegment(), newBench())
+	root.AddCommand(newServe(), newStatus(), newImport(), newExport(), newVerify(), newRebuild(), newSegment(), newBench())
 	markUsage(root)
 	return root
 }

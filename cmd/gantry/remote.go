@@ -21,6 +21,9 @@ import (
 	"gantry/internal/auth"
 )
 
+// dialTimeout bounds the time to reach a server.
+const dialTimeout = 10 * time.Second
+
 // remoteFlags say how a command reaches a running gantry.
 type remoteFlags struct {
 	url, keyFile, caFile string
@@ -54,8 +57,7 @@ func (r *remoteFlags) connect(c *Config) (*remote, error) {
 	if target == "" {
 		target = c.ownURL()
 	}
-	rm.base, err = url.Parse(strings.TrimRight(target, "/"))
-	if err != nil || rm.base.Host == "" || rm.base.Scheme != "http" && rm.base.Scheme != "https" {
+	if rm.base, err = parseBase(target); err != nil {
 		return nil, usageError{errors.New("--url is not an absolute http or https URL")}
 	}
 	if rm.cred, err = r.credential(c); err != nil {
@@ -64,26 +66,42 @@ func (r *remoteFlags) connect(c *Config) (*remote, error) {
 	if rm.roots, err = r.trusted(c); err != nil {
 		return nil, err
 	}
-	transport := &http.Transport{
-		DialContext:           (&net.Dialer{Timeout: 10 * time.Second}).DialContext,
-		TLSClientConfig:       &tls.Config{RootCAs: rm.roots, MinVersion: tls.VersionTLS12},
+	rm.client = &http.Client{Transport: newTransport(rm.roots)}
+	return rm, nil
+}
+
+func parseBase(target string) (*url.URL, error) {
+	u, err := url.Parse(strings.TrimRight(target, "/"))
+	if err != nil {
+		return nil, err
+	}
+	if u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+		return nil, errors.New("not an absolute http or https URL")
+	}
+	return u, nil
+}
+
+func newTransport(roots *x509.CertPool) *http.Transport {
+	return &http.Transport{
+		DialContext:           (&net.Dialer{Timeout: dialTimeout}).DialContext,
+		TLSClientConfig:       &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12},
 		MaxIdleConnsPerHost:   maxJobs,
 		ResponseHeaderTimeout: 2 * time.Minute,
 		DisableCompression:    true,
 	}
-	rm.client = &http.Client{Transport: transport}
-	return rm, nil
 }
 
-// ownURL is where a gantry with this configuration can be reached from its own machine.
-func (c *Config) ownURL() string {
+// ownURL is where the web listener of a gantry with this configuration can be reached from its own machine.
+func (c *Config) ownURL() string { return c.listenURL(c.Web.Listen) }
+
+func (c *Config) listenURL(addr string) string {
 	scheme := "http"
 	if c.TLS.Cert != "" {
 		scheme = "https"
 	}
-	host, port, err := net.SplitHostPort(c.Web.Listen)
+	host, port, err := net.SplitHostPort(addr)
 	if err != nil {
-		return scheme + "://" + c.Web.Listen
+		return scheme + "://" + addr
 	}
 	if ip, err := netip.ParseAddr(host); host == "" || err == nil && ip.IsUnspecified() {
 		host = "127.0.0.1"

@@ -23,7 +23,9 @@ type web struct {
 	store    *store.Store
 }
 
-func isDICOMweb(path string) bool { return path == "/dicomweb" || strings.HasPrefix(path, "/dicomweb/") }
+func isDICOMweb(path string) bool {
+	return path == "/dicomweb" || strings.HasPrefix(path, "/dicomweb/")
+}
 
 func (w *web) handle(c *httpx.Ctx) error {
 	path := c.RawPath()
