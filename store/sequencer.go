@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"gantry/internal/budget"
 	"gantry/store/segment"
 )
 
@@ -36,7 +37,7 @@ func newRecord(h *segment.Header, payload *body) (*record, error) {
 	if payload != nil {
 		h.PayloadLen, h.Fields.CRC = payload.size, payload.crcs
 	}
-	raw, err := segment.AppendHeader(nil, h)
+	raw, err := segment.AppendHeader(budget.GetBuf(budget.MinBuf)[:0], h)
 	if errors.Is(err, segment.ErrTooLarge) {
 		return nil, fmt.Errorf("%w: %w", ErrMetadataTooLarge, err)
 	}
@@ -44,7 +45,15 @@ func newRecord(h *segment.Header, payload *body) (*record, error) {
 		return nil, fmt.Errorf("encode record: %w", err)
 	}
 	h.Len = len(raw)
-	return &record{header: h, raw: raw, payload: payload}, nil
+	return &record{header: h, raw: aligned(raw), payload: payload}, nil
+}
+
+// aligned gives a header that has outgrown its buffer one of the pools again, which are aligned for direct I/O.
+func aligned(raw []byte) []byte {
+	if cap(raw) == budget.MinBuf {
+		return raw
+	}
+	return append(budget.GetBuf(len(raw))[:0], raw...)
 }
 
 // op is one operation: records that are committed together or not at all.
@@ -177,11 +186,20 @@ func (s *Store) commit(ops []*op) {
 		s.brokenState.set(s.wal.broken)
 	}
 	for i, o := range ops {
-		if o.release != nil {
-			o.release()
-		}
+		o.free()
 		o.done <- o.outcome(err)
 		ops[i] = nil
+	}
+}
+
+// free gives back the memory of what was written.
+func (o *op) free() {
+	for _, r := range o.records {
+		budget.PutBuf(r.raw)
+		r.raw = nil
+	}
+	if o.release != nil {
+		o.release()
 	}
 }
 
@@ -319,21 +337,24 @@ func (s *Store) writeLog(b *batch) error {
 	return nil
 }
 
-var zeros [512]byte
-
-// buffers lists what is written, in order.
+// buffers lists what is written, in order. All of it is aligned for direct I/O: see vfs.OS.
 func (b *batch) buffers(bufs [][]byte) [][]byte {
 	for _, r := range b.records {
 		bufs = append(bufs, r.raw)
-		if r.payload == nil {
-			continue
-		}
-		bufs = append(bufs, r.payload.bufs...)
-		if pad := segment.Padding(r.payload.size); pad > 0 {
-			bufs = append(bufs, zeros[:pad])
+		if r.payload != nil && r.payload.size > 0 {
+			bufs = append(bufs, r.payload.bufs...)
+			last := &bufs[len(bufs)-1]
+			*last = padded(*last, int(segment.Padding(r.payload.size)))
 		}
 	}
 	return bufs
+}
+
+// padded extends a buffer by n zero bytes, in place: buffers of the pools have room up to a power of two.
+func padded(buf []byte, n int) []byte {
+	end := len(buf) + n
+	clear(buf[len(buf):end])
+	return buf[:end]
 }
 
 // now is the commit time of the next batch, ns: time in the log never runs backwards (DESIGN §5).

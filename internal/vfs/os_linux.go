@@ -125,7 +125,10 @@ func (OS) Lock(name string) (io.Closer, error) {
 }
 
 // osFile is a file of the real file system.
-type osFile struct{ f *os.File }
+type osFile struct {
+	f      *os.File
+	direct directFile
+}
 
 // ReadAt implements io.ReaderAt.
 func (f *osFile) ReadAt(p []byte, off int64) (int, error) { return f.f.ReadAt(p, off) }
@@ -137,13 +140,15 @@ func (f *osFile) WriteAt(p []byte, off int64) (int, error) { return f.f.WriteAt(
 func (f *osFile) Truncate(size int64) error { return f.f.Truncate(size) }
 
 // Close implements File.
-func (f *osFile) Close() error { return f.f.Close() }
+func (f *osFile) Close() error { return errors.Join(f.direct.close(), f.f.Close()) }
 
-// WriteV implements File.
+// WriteV implements File. Where the file system has direct I/O, and offset, buffers and lengths are aligned as it asks, the
+// bytes go past the page cache.
 func (f *osFile) WriteV(bufs [][]byte, off int64) (done int64, err error) {
 	if off < 0 {
 		return 0, &fs.PathError{Op: "pwritev", Path: f.f.Name(), Err: syscall.EINVAL}
 	}
+	f.direct.once.Do(func() { f.direct.open(f.f) })
 	next, skip := 0, 0 // the first byte not yet written is bufs[next][skip]
 	for {
 		for next < len(bufs) && skip == len(bufs[next]) {
@@ -156,8 +161,12 @@ func (f *osFile) WriteV(bufs [][]byte, off int64) (done int64, err error) {
 		if skip > 0 {
 			window = append([][]byte{bufs[next][skip:]}, window[1:]...)
 		}
+		to := f.f
+		if f.direct.takes(window, off+done) {
+			to = f.direct.f
+		}
 		var n int
-		err := f.control("pwritev", func(fd int) (err error) {
+		err := control(to, "pwritev", func(fd int) (err error) {
 			n, err = unix.Pwritev(fd, window, off+done)
 			return err
 		})
@@ -224,8 +233,10 @@ func (f *osFile) Size() (int64, error) {
 
 // control calls op with the descriptor, which cannot be closed (and so reused for another file) meanwhile, and again as
 // long as a signal interrupts it.
-func (f *osFile) control(name string, op func(fd int) error) error {
-	conn, err := f.f.SyscallConn()
+func (f *osFile) control(name string, op func(fd int) error) error { return control(f.f, name, op) }
+
+func control(f *os.File, name string, op func(fd int) error) error {
+	conn, err := f.SyscallConn()
 	if err != nil {
 		return err
 	}
@@ -233,10 +244,10 @@ func (f *osFile) control(name string, op func(fd int) error) error {
 	if err := conn.Control(func(fd uintptr) {
 		opErr = retry(func() error { return op(int(fd)) })
 	}); err != nil {
-		return &fs.PathError{Op: name, Path: f.f.Name(), Err: closedError(err)}
+		return &fs.PathError{Op: name, Path: f.Name(), Err: closedError(err)}
 	}
 	if opErr != nil {
-		return &fs.PathError{Op: name, Path: f.f.Name(), Err: opErr}
+		return &fs.PathError{Op: name, Path: f.Name(), Err: opErr}
 	}
 	return nil
 }
