@@ -243,6 +243,9 @@ func (tx *txn) closeStreams(h *segment.Header) error {
 	used := make(map[uint64]bool, len(m))
 	for _, p := range m {
 		used[p.Stream] = true
+		if tx.damaged { // the record of the part may be the damaged one
+			tx.Delete(openKey(p.Stream))
+		}
 	}
 	return tx.endUpload(f.BucketID, f.Key, id, func(stream uint64) bool { return used[stream] })
 }

@@ -23,3 +23,6 @@ func BudgetInUse(s *Store) int64 { return s.budget.Stats().InUse }
 
 // BudgetWaiters is how many bodies wait for room.
 func BudgetWaiters(s *Store) int { return s.budget.Stats().Waiters }
+
+// WaitSealed waits until all segments but the last have their footer.
+func WaitSealed(s *Store) { s.wal.sealing.Wait() }
