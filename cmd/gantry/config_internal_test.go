@@ -1,0 +1,228 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/spf13/cobra"
+	"go.yaml.in/yaml/v3"
+)
+
+// The shipped example says what the defaults are; it must not drift from them, nor leave a setting out.
+func TestExampleIsTheDefaults(t *testing.T) {
+	text, err := os.ReadFile("../../gantry.example.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := parseConfig(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := got.validate(); err != nil {
+		t.Error(err)
+	}
+	// An empty list in the file is as good as none.
+	normal, err := yaml.Marshal(got)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, err := yaml.Marshal(defaultConfig())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if string(normal) != string(want) {
+		t.Errorf("the example differs from the defaults:\n%s\nwant\n%s", normal, want)
+	}
+	var tree map[string]any
+	if err := yaml.Unmarshal(text, &tree); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range settingPaths(reflect.TypeFor[Config](), nil) {
+		if !hasPath(tree, path) {
+			t.Errorf("the example lacks %s", strings.Join(path, "."))
+		}
+	}
+}
+
+// settingPaths lists the settings of a struct by their YAML names.
+func settingPaths(t reflect.Type, at []string) (paths [][]string) {
+	for i := range t.NumField() {
+		f := t.Field(i)
+		path := append(append([]string(nil), at...), f.Tag.Get("yaml"))
+		if f.Type.Kind() == reflect.Struct {
+			paths = append(paths, settingPaths(f.Type, path)...)
+		} else {
+			paths = append(paths, path)
+		}
+	}
+	return paths
+}
+
+func hasPath(tree map[string]any, path []string) bool {
+	v, ok := tree[path[0]]
+	if len(path) == 1 || !ok {
+		return ok
+	}
+	sub, _ := v.(map[string]any)
+	return hasPath(sub, path[1:])
+}
+
+func TestConfigIsStrict(t *testing.T) {
+	for name, text := range map[string]string{
+		"unknown setting":        "dta: x",
+		"unknown setting below":  "s3: {listn: x}",
+		"wrong type":             "no_auth: perhaps",
+		"two documents":          "data: a\n---\ndata: b",
+		"unknown archive field":  "archives: [{nam: x}]",
+		"twice the same setting": "data: a\ndata: b",
+	} {
+		if _, err := parseConfig([]byte(text)); exitCode(err) != exitUsage {
+			t.Errorf("%s: got %v", name, err)
+		}
+	}
+	if _, err := parseConfig(nil); err != nil {
+		t.Errorf("an empty file: %v", err)
+	}
+}
+
+func TestValidateNamesTheSetting(t *testing.T) {
+	for _, c := range []struct {
+		change func(*Config)
+		want   string
+	}{
+		{func(c *Config) { c.Data = "" }, "data"},
+		{func(c *Config) { c.TLS.Cert = "x" }, "tls.cert"},
+		{func(c *Config) { c.Log.Format = "xml" }, "log.format"},
+		{func(c *Config) { c.Log.Level = "loud" }, "log.level"},
+		{func(c *Config) { c.PublicURL = "example.org" }, "public_url"},
+		{func(c *Config) { c.NoAuth, c.S3.Listen = true, ":9000" }, "no_auth"},
+		{func(c *Config) { c.NoAuth, c.Web.Listen = true, "0.0.0.0:8080" }, "no_auth"},
+		{func(c *Config) { c.NoAuth, c.Web.Listen = true, "example.org:8080" }, "no_auth"},
+		{func(c *Config) { c.Pprof = ":6060" }, "pprof"},
+		{func(c *Config) { c.Store.SegmentBytes = 1000 }, "store.segment_bytes"},
+		{func(c *Config) { c.Store.BodyBytes = 1000 }, "store.body_bytes"},
+		{func(c *Config) { c.Store.OverlayBytes = 0 }, "store.overlay_bytes"},
+		{func(c *Config) { c.Store.MinFreeBytes = -1 }, "store.min_free_bytes"},
+		{func(c *Config) { c.Store.UploadExpiry = 0 }, "store.upload_expiry"},
+		{func(c *Config) { c.Archive = "A" }, "archive"},
+		{func(c *Config) { c.Archives = []Archive{{Name: "x"}} }, "archives"},
+		{func(c *Config) { c.Archives = []Archive{{Name: "twice"}, {Name: "twice"}} }, "twice"},
+		{func(c *Config) { c.Archives = []Archive{{Name: "one", Duplicates: "drop"}} }, "duplicates"},
+		{func(c *Config) { c.Web.TrustedProxies = []string{"proxy"} }, "web.trusted_proxies"},
+	} {
+		cfg := defaultConfig()
+		c.change(&cfg)
+		if err := cfg.validate(); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: got %v", c.want, err)
+		}
+	}
+	for _, addr := range []string{"127.0.0.1:0", "[::1]:80", "localhost:8080", "127.1.2.3:9"} {
+		cfg := defaultConfig()
+		cfg.NoAuth, cfg.S3.Listen, cfg.Web.Listen = true, addr, addr
+		if err := cfg.validate(); err != nil {
+			t.Errorf("no_auth on %s: %v", addr, err)
+		}
+	}
+}
+
+// Every setting but keys and archives has a variable, named as the example says.
+func TestEnvironmentReachesEverySetting(t *testing.T) {
+	env := map[string]string{}
+	for _, path := range settingPaths(reflect.TypeFor[Config](), nil) {
+		if path[0] != "keys" && path[0] != "archives" {
+			env["GANTRY_"+strings.ToUpper(strings.Join(path, "_"))] = ""
+		}
+	}
+	c := defaultConfig()
+	for name := range c.env() {
+		if _, ok := env["GANTRY_"+name]; !ok {
+			t.Errorf("GANTRY_%s is no setting's", name)
+		}
+		delete(env, "GANTRY_"+name)
+	}
+	for name := range env {
+		t.Errorf("%s is missing", name)
+	}
+	values := map[string]string{
+		"GANTRY_DATA": "d", "GANTRY_NO_AUTH": "true", "GANTRY_WEB_CORS_ORIGINS": "https://a, https://b",
+		"GANTRY_STORE_SEGMENT_BYTES": "2097152", "GANTRY_STORE_UPLOAD_EXPIRY": "36h",
+	}
+	err := c.applyEnv(func(name string) (string, bool) { v, ok := values[name]; return v, ok })
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := defaultConfig()
+	want.Data, want.NoAuth, want.Web.CORSOrigins = "d", true, []string{"https://a", "https://b"}
+	want.Store.SegmentBytes, want.Store.UploadExpiry = 2<<20, 36*time.Hour
+	if !reflect.DeepEqual(c, want) {
+		t.Errorf("got %+v\nwant %+v", c, want)
+	}
+	for name, bad := range map[string]string{"GANTRY_NO_AUTH": "perhaps", "GANTRY_STORE_BODY_BYTES": "1GB", "GANTRY_STORE_UPLOAD_EXPIRY": "7"} {
+		err := c.applyEnv(func(n string) (string, bool) { return bad, n == name })
+		if exitCode(err) != exitUsage || !strings.Contains(err.Error(), name) {
+			t.Errorf("%s=%s: got %v", name, bad, err)
+		}
+	}
+}
+
+func TestFlagsWinOverEnvironmentOverFileOverDefaults(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "gantry.yaml")
+	text := "data: file\ns3: {listen: 'file:1'}\nweb: {listen: 'file:2'}\narchive: file"
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("GANTRY_CONFIG", file)
+	t.Setenv("GANTRY_S3_LISTEN", "env:1")
+	t.Setenv("GANTRY_WEB_LISTEN", "env:2")
+	var s settings
+	cmd := &cobra.Command{}
+	s.addFlags(cmd, "s3-listen", "web-listen")
+	if err := cmd.ParseFlags([]string{"--web-listen", "flag:2"}); err != nil {
+		t.Fatal(err)
+	}
+	c, err := s.load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := []string{c.Data, c.Archive, c.S3.Listen, c.Web.Listen, c.S3.Region}
+	want := []string{"file", "file", "env:1", "flag:2", "us-east-1"}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+func TestKeysTakeTheirSecretsFromFiles(t *testing.T) {
+	dir := t.TempDir()
+	secret := filepath.Join(dir, "secret")
+	if err := os.WriteFile(secret, []byte("s3cret-enough\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("GANTRY_ROOT_KEY_ID", "ROOT")
+	t.Setenv("GANTRY_ROOT_SECRET_FILE", secret)
+	c := defaultConfig()
+	c.Data = dir
+	c.Keys = []Key{{ID: "CT", SecretFile: secret, Permissions: []string{"read", "write"}, Buckets: []string{"dicom"}}}
+	ring, root, created, err := c.credentials()
+	if err != nil || created || root.ID != "ROOT" || root.Secret != "s3cret-enough" {
+		t.Fatalf("root %v, created %v: %v", root, created, err)
+	}
+	if cred, err := ring.Check("CT", "s3cret-enough"); err != nil || cred.Permissions.String() != "read,write" {
+		t.Errorf("got %v, %v", cred.Permissions, err)
+	}
+	for name, k := range map[string]Key{
+		"no file":         {ID: "A", Permissions: []string{"all"}},
+		"missing file":    {ID: "A", SecretFile: filepath.Join(dir, "none"), Permissions: []string{"all"}},
+		"no permissions":  {ID: "A", SecretFile: secret},
+		"bad permission":  {ID: "A", SecretFile: secret, Permissions: []string{"everything"}},
+		"the root's name": {ID: "ROOT", SecretFile: secret, Permissions: []string{"all"}},
+	} {
+		c.Keys = []Key{k}
+		if _, _, _, err := c.credentials(); exitCode(err) != exitUsage {
+			t.Errorf("%s: got %v", name, err)
+		}
+	}
+}
