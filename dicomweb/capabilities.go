@@ -43,9 +43,6 @@ func (rq *request) capabilities() error {
 		rq.NoContent(http.StatusNoContent)
 		return nil
 	}
-	if _, err := rq.g.objects.Bucket(rq.ctx, rq.bucket); err != nil {
-		return err
-	}
 	for _, m := range rq.accepts() {
 		if m.name == typeWADL || m.name == "application/xml" {
 			rq.SetHeader("Content-Type", typeWADL)

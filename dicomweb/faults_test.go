@@ -141,7 +141,7 @@ func TestUploadCutShort(t *testing.T) {
 func TestDamageIsNeverServed(t *testing.T) {
 	needCorpus(t)
 	dir := t.TempDir()
-	s := startIn(t, dir, store.Refuse, nil, nil)
+	s := startIn(t, dir, store.Refuse, nil)
 	s.mustStow(control)
 	d := s.query("/instances")[0]
 	file := corpusFile(t, control)

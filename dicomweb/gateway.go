@@ -147,6 +147,15 @@ func (rq *request) serve() error {
 	if rq.route.resource == resNone {
 		return notFound("resource")
 	}
+	if rq.route.bucket != "" || method == "POST" {
+		b, err := rq.g.objects.Bucket(rq.ctx, rq.bucket)
+		if err != nil {
+			return err
+		}
+		if !b.Settings.DICOM {
+			return notFound("archive")
+		}
+	}
 	if method == "OPTIONS" {
 		return rq.capabilities()
 	}

@@ -72,11 +72,11 @@ type site struct {
 // start runs a gateway; change may adjust its configuration.
 func start(t testing.TB, policy store.Duplicates, change func(*dicomweb.Config)) *site {
 	t.Helper()
-	return startIn(t, t.TempDir(), policy, change, nil)
+	return startIn(t, t.TempDir(), policy, change)
 }
 
-// startIn is start in a given directory; made, if set, gets the gateway.
-func startIn(t testing.TB, dir string, policy store.Duplicates, change func(*dicomweb.Config), made func(*dicomweb.Gateway)) *site {
+// startIn is start in a given directory.
+func startIn(t testing.TB, dir string, policy store.Duplicates, change func(*dicomweb.Config)) *site {
 	t.Helper()
 	st, err := store.Open(t.Context(), store.Config{Dir: dir, Indexer: dicomweb.Index})
 	if err != nil {
@@ -91,10 +91,10 @@ func startIn(t testing.TB, dir string, policy store.Duplicates, change func(*dic
 			t.Errorf("close store: %v", err)
 		}
 	})
-	return startOn(t, st, change, made)
+	return startOn(t, st, change, nil)
 }
 
-// startOn runs a gateway over a store.
+// startOn runs a gateway over a store; made, if set, gets it before it serves.
 func startOn(t testing.TB, st *store.Store, change func(*dicomweb.Config), made func(*dicomweb.Gateway)) *site {
 	t.Helper()
 	cfg := dicomweb.Config{Objects: st, NoAuth: true}

@@ -240,6 +240,9 @@ func TestArchives(t *testing.T) {
 	if a := s.stow("/plain/studies", corpusFile(t, control)); a.StatusCode != http.StatusNotFound {
 		t.Errorf("store into a bucket that is no archive: %d", a.StatusCode)
 	}
+	if a := s.get("/plain/studies"); a.StatusCode != http.StatusNotFound {
+		t.Errorf("query of a bucket that is no archive: %d", a.StatusCode)
+	}
 	if a := s.get("/missing/studies"); a.StatusCode != http.StatusNotFound {
 		t.Errorf("query of no archive: %d", a.StatusCode)
 	}

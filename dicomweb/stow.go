@@ -39,11 +39,6 @@ func (rq *request) storeInstances() error {
 	if enc := strings.ToLower(rq.Header("Content-Encoding")); enc != "" && enc != "identity" {
 		return s.refuse(http.StatusUnsupportedMediaType, "content encodings are not supported")
 	}
-	if b, err := rq.g.objects.Bucket(rq.ctx, rq.bucket); err != nil {
-		return err
-	} else if !b.Settings.DICOM {
-		return notFound("archive")
-	}
 	switch {
 	case !ok:
 		return s.refuse(http.StatusUnsupportedMediaType, "Content-Type is missing or malformed")
