@@ -150,7 +150,7 @@ func (r *remoteFlags) credential(c *Config) (auth.Credential, error) {
 	if cred, given, err := rootFromEnv(); given {
 		return cred, err
 	}
-	if r.url != "" && !sameHost(r.url, c.ownURL()) {
+	if r.url != "" && !isOurs(r.url, c) {
 		return auth.Credential{}, nil // our root key is no business of another server's
 	}
 	cred, err := readKeyFile(c.rootKeyFile())
@@ -160,10 +160,14 @@ func (r *remoteFlags) credential(c *Config) (auth.Credential, error) {
 	return cred, err
 }
 
-func sameHost(a, b string) bool {
-	ua, errA := url.Parse(a)
-	ub, errB := url.Parse(b)
-	return errA == nil && errB == nil && ua.Host == ub.Host
+// isOurs tells whether a URL is that of the gantry of this configuration, or on this machine at least.
+func isOurs(target string, c *Config) bool {
+	u, err := url.Parse(target)
+	if err != nil {
+		return false
+	}
+	own, err := url.Parse(c.ownURL())
+	return err == nil && own.Host == u.Host || loopback(net.JoinHostPort(u.Hostname(), "0"))
 }
 
 // readKeyFile reads a root-key file (JSON), or a line ID:SECRET.
