@@ -385,6 +385,7 @@ func (a *awsSession) virtualHost() {
 	same(a.t, "by host", got, body)
 }
 
+//nolint:staticcheck // deprecated, yet what most programs use
 func (a *awsSession) manager() {
 	ctx, body := a.t.Context(), content(23*mib+7, 59)
 	up := manager.NewUploader(a.Client, func(u *manager.Uploader) { u.PartSize = 5 * mib; u.Concurrency = 3 })
@@ -484,31 +485,16 @@ func (a *awsSession) probes() {
 	a.ok("versions", err)
 	equal(a.t, "versions", len(versions.Versions), 1)
 	equal(a.t, "version id", aws.ToString(versions.Versions[0].VersionId), "null")
-	for probe, call := range map[string]func() (error, string){
-		"policy": func() (error, string) {
-			_, err := a.GetBucketPolicy(ctx, &s3.GetBucketPolicyInput{Bucket: a.bucket})
-			return err, "NoSuchBucketPolicy"
-		},
-		"lifecycle": func() (error, string) {
-			_, err := a.GetBucketLifecycleConfiguration(ctx, &s3.GetBucketLifecycleConfigurationInput{Bucket: a.bucket})
-			return err, "NoSuchLifecycleConfiguration"
-		},
-		"cors": func() (error, string) {
-			_, err := a.GetBucketCors(ctx, &s3.GetBucketCorsInput{Bucket: a.bucket})
-			return err, "NoSuchCORSConfiguration"
-		},
-		"tagging": func() (error, string) {
-			_, err := a.GetBucketTagging(ctx, &s3.GetBucketTaggingInput{Bucket: a.bucket})
-			return err, "NoSuchTagSet"
-		},
-		"lock": func() (error, string) {
-			_, err := a.GetObjectLockConfiguration(ctx, &s3.GetObjectLockConfigurationInput{Bucket: a.bucket})
-			return err, "ObjectLockConfigurationNotFoundError"
-		},
-	} {
-		err, code := call()
-		a.refused(probe, err, code)
-	}
+	_, err = a.GetBucketPolicy(ctx, &s3.GetBucketPolicyInput{Bucket: a.bucket})
+	a.refused("policy", err, "NoSuchBucketPolicy")
+	_, err = a.GetBucketLifecycleConfiguration(ctx, &s3.GetBucketLifecycleConfigurationInput{Bucket: a.bucket})
+	a.refused("lifecycle", err, "NoSuchLifecycleConfiguration")
+	_, err = a.GetBucketCors(ctx, &s3.GetBucketCorsInput{Bucket: a.bucket})
+	a.refused("cors", err, "NoSuchCORSConfiguration")
+	_, err = a.GetBucketTagging(ctx, &s3.GetBucketTaggingInput{Bucket: a.bucket})
+	a.refused("tagging", err, "NoSuchTagSet")
+	_, err = a.GetObjectLockConfiguration(ctx, &s3.GetObjectLockConfigurationInput{Bucket: a.bucket})
+	a.refused("object lock", err, "ObjectLockConfigurationNotFoundError")
 	if _, err = a.GetBucketEncryption(ctx, &s3.GetBucketEncryptionInput{Bucket: a.bucket}); err != nil {
 		a.refused("encryption", err, "ServerSideEncryptionConfigurationNotFoundError")
 	}

@@ -3,6 +3,7 @@ package clienttest_test
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"mime"
@@ -181,7 +182,7 @@ func parts(t *testing.T, resp *http.Response, body []byte) [][]byte {
 	var all [][]byte
 	for r := multipart.NewReader(bytes.NewReader(body), params["boundary"]); ; {
 		p, err := r.NextRawPart()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return all
 		}
 		if err != nil {
