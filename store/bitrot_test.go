@@ -22,7 +22,7 @@ import (
 	"gantry/store/storetest"
 )
 
-var rotRuns = flag.Int("rot-runs", 30, "runs of the bit rot tests")
+var rotRuns = flag.Int("rot-runs", longOr(2000, 30), "runs of the bit rot tests")
 
 const logDir = "/data/log"
 
@@ -59,6 +59,9 @@ func newArchive(t *testing.T) *archive {
 	s := open(t, a.config())
 	mustBucket(t, s, "plain", store.BucketSettings{})
 	mustBucket(t, s, "dicom", store.BucketSettings{DICOM: true, Duplicates: store.Replace})
+	if _, err := s.UpdateBucket(t.Context(), "plain", store.BucketSettings{Duplicates: store.Keep}, store.Origin{}); err != nil {
+		t.Fatal(err)
+	}
 	for i := range 25 {
 		a.put(t, s, store.Key{Bucket: "plain", Name: fmt.Sprintf("k%d", i)}, noise(uint64(i), 10_000*i))
 		in := instance(i%3, i%2, i%15, "P") // some twice

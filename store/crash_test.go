@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"os"
 	"sync"
 	"testing"
 
@@ -19,9 +20,17 @@ import (
 
 var (
 	seedFlag  = flag.Uint64("seed", 0, "first seed of the crash tests (0: the fixed one)")
-	runsFlag  = flag.Int("crash-runs", 24, "runs of the crash test, each with -crash-count crashes")
+	runsFlag  = flag.Int("crash-runs", longOr(200, 10), "runs of the crash test, each with -crash-count crashes")
 	countFlag = flag.Int("crash-count", 50, "crashes in each run")
 )
+
+// longOr is long if GANTRY_LONG is set, else short.
+func longOr(long, short int) int {
+	if os.Getenv("GANTRY_LONG") != "" {
+		return long
+	}
+	return short
+}
 
 // disk is what survives a crash: files and the catalog's engine.
 type disk struct {

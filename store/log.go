@@ -43,6 +43,7 @@ type segmentFile struct {
 	base   LSN
 	end    LSN // first LSN past it; meaningful once it is no longer the last
 	sealed bool
+	handed bool // to the sealer; sequencer only
 }
 
 func (s *segmentFile) name() string { return s.base.String() + segmentSuffix }
@@ -184,9 +185,12 @@ func (l *wal) startSegment(base LSN) error {
 	}
 	l.segs = append(l.segs, seg)
 	l.mu.Unlock()
-	if prev != nil && !prev.sealed {
-		l.sealing.Add(1)
-		go l.seal(prev)
+	if prev != nil && !prev.handed { // it was, if a poisoned one after it was set aside
+		prev.handed = true
+		if !prev.sealed {
+			l.sealing.Add(1)
+			go l.seal(prev)
+		}
 	}
 	return nil
 }
@@ -310,6 +314,7 @@ func buildFooter(r io.ReaderAt, size int64, base LSN) ([]byte, error) {
 // sealAll seals, in the background, the segments that a crash left without a footer.
 func (l *wal) sealAll() {
 	for _, seg := range l.segs[:max(len(l.segs)-1, 0)] {
+		seg.handed = true
 		l.sealing.Add(1)
 		go l.sealIfNot(seg)
 	}
@@ -323,7 +328,7 @@ func (l *wal) sealIfNot(seg *segmentFile) {
 		return
 	}
 	size, err := f.Size()
-	if err == nil {
+	if err == nil && size > int64(seg.end-seg.base) { // else what looks like a footer is the end of somebody's object
 		var sealed bool
 		if sealed, err = segment.IsFooter(f, size); sealed {
 			l.mu.Lock()
