@@ -483,3 +483,51 @@ func remove(t *testing.T, fs *vfs.Mem, names ...string) {
 		t.Fatal(err)
 	}
 }
+
+// Sectors that can't be read are damage like any other: Verify goes on, and lists what lies there and nothing else.
+func TestUnreadableSectors(t *testing.T) {
+	base := newArchive(t)
+	for seed := range uint64(10) {
+		rng := rand.New(rand.NewPCG(seed, 9))
+		a := base.clone(rng)
+		r := a.records[rng.IntN(len(a.records))]
+		at := (r.off + rng.Int64N(r.header.RecordLen())) / 4096 * 4096
+		name := filepath.Join(logDir, r.segment)
+		fault := vfs.NewFault(a.fs)
+		cfg := a.config()
+		cfg.FS = fault
+		s := open(t, cfg)
+		store.WaitSealed(s)
+		fault.SetRule(func(op vfs.Op) vfs.Fate {
+			if op.Kind == vfs.OpRead && op.Name == name && op.Off < at+4096 && op.Off+op.Len > at {
+				return vfs.Fate{Err: vfs.ErrInjected}
+			}
+			return vfs.Fate{}
+		})
+		for _, x := range a.records {
+			x.inPayload = x.segment == r.segment && x.off < at+4096 && x.off+x.header.RecordLen() > at
+		}
+		want := map[store.Key]bool{}
+		for k, x := range a.live(t, s) {
+			if slices.ContainsFunc(a.parts(x), (*rotRecord).hit) {
+				want[k] = true
+			}
+		}
+		rep, err := s.Verify(t.Context(), nil)
+		if err != nil {
+			t.Fatalf("verify: %v", err)
+		}
+		listed := map[store.Key]bool{}
+		for _, d := range rep.Damaged {
+			listed[d.Key] = true
+		}
+		if !maps.Equal(listed, want) || rep.Clean() {
+			t.Errorf("seed %d: verify lists %v, want %v", seed, listed, want)
+		}
+		fault.SetRule(nil)
+		verify(t, s)
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}

@@ -47,7 +47,8 @@ func tombstone(b Bucket, key string, o *Origin) *segment.Header {
 const deleteBatch = 500
 
 // DeleteInstances deletes a study; or a series of it, or one instance, where those are named. Duplicates that take the place
-// of what was deleted, in the same study or series, go with it; those that lie in another stay. It returns how many objects were deleted: none is ErrNotFound. Errors: ErrNoBucket, ErrRetained.
+// of what was deleted, in the same study or series, go with it; those that lie in another stay. It returns how many objects
+// were deleted: none is ErrNotFound. Errors: ErrNoBucket, ErrRetained.
 func (s *Store) DeleteInstances(ctx context.Context, bucket string, id Identity, o Origin) (int, error) {
 	b, err := getBucket(s.catalog, bucket)
 	if err != nil {

@@ -268,23 +268,30 @@ func (l *wal) readHeader(lsn LSN) (*segment.Header, error) {
 	if size <= 0 {
 		return nil, &CorruptError{Segment: seg.name(), Offset: int64(lsn - seg.base), LSN: lsn, Detail: "past the end of the segment"}
 	}
+	pos := int64(lsn - seg.base)
+	f, err := l.files.acquire(l.path(seg))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, &CorruptError{Segment: seg.name(), Offset: pos, LSN: lsn, Detail: err.Error()}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", errNotOpened, err)
+	}
+	defer f.release()
 	buf := make([]byte, min(size, 4<<10))
 	for {
-		name, pos, err := l.readAt(buf, lsn, 0)
-		if errors.Is(err, errNotOpened) {
-			return nil, err
-		}
-		if err != nil {
-			return nil, &CorruptError{Segment: name, Offset: pos, LSN: lsn, Detail: err.Error()}
-		}
-		h, err := segment.DecodeHeader(buf)
+		// What lies behind the header may be unreadable, or missing: that is not this record's trouble.
+		n, readErr := forgiving{f}.ReadAt(buf, pos)
+		h, err := segment.DecodeHeader(buf[:n])
 		var short *segment.ShortError
-		if errors.As(err, &short) && short.Need > len(buf) && short.Need <= segment.MaxHeader && int64(short.Need) <= size {
+		if n == len(buf) && errors.As(err, &short) && short.Need > n && short.Need <= segment.MaxHeader && int64(short.Need) <= size {
 			buf = make([]byte, short.Need)
 			continue
 		}
-		if err != nil || h.LSN != uint64(lsn) {
-			return nil, &CorruptError{Segment: seg.name(), Offset: int64(lsn - seg.base), LSN: lsn, Detail: fmt.Sprintf("header: %v", err)}
+		if err == nil && h.LSN != uint64(lsn) {
+			err = errors.New("it is another record's")
+		}
+		if err != nil {
+			return nil, &CorruptError{Segment: seg.name(), Offset: pos, LSN: lsn, Detail: fmt.Sprintf("header: %v", errors.Join(err, readErr))}
 		}
 		return h, nil
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
+	"io/fs"
 	"path/filepath"
 	"slices"
 
@@ -80,7 +81,7 @@ func (v *verifier) segment(ctx context.Context, seg *segmentFile, end LSN) error
 	}
 	size := min(fileSize, int64(end-seg.base))
 	v.report.Segments++
-	sc := segment.NewScanner(f, size, uint64(seg.base))
+	sc := segment.NewScanner(forgiving{f}, size, uint64(seg.base))
 	for {
 		h, off, err := sc.Next()
 		var torn *segment.TornError
@@ -102,6 +103,29 @@ func (v *verifier) segment(ctx context.Context, seg *segmentFile, end LSN) error
 			return err
 		}
 	}
+}
+
+// forgiving reads zeros where the disk gives nothing but errors: a bad sector is damage like any other, and what lies around it is
+// checked as well.
+type forgiving struct{ vfs.File }
+
+// pageSize is the piece in which disks lose data.
+const pageSize = 4096
+
+// ReadAt implements io.ReaderAt.
+func (f forgiving) ReadAt(p []byte, off int64) (int, error) {
+	n, err := f.File.ReadAt(p, off)
+	if err == nil || errors.Is(err, io.EOF) || errors.Is(err, fs.ErrClosed) {
+		return n, err
+	}
+	for at := 0; at < len(p); {
+		next := min(at+pageSize-int((off+int64(at))%pageSize), len(p))
+		if n, err := f.File.ReadAt(p[at:next], off+int64(at)); err != nil {
+			clear(p[at+n : next])
+		}
+		at = next
+	}
+	return len(p), nil
 }
 
 func (v *verifier) record(seg *segmentFile, f vfs.File, h *segment.Header, off int64) {
