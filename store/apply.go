@@ -17,8 +17,11 @@ type txn struct {
 	*catalog.Batch
 	log     recordReader
 	pending map[LSN]*record // records of this batch, which are not in the log yet
-	next    uint64          // LSN of the next record, while a batch is prepared
-	damaged bool            // replay has met damage: what a record rests on may be missing
+	// inFlight are the batches before this one that are written and not yet durable. Their payloads may be read from the log
+	// alone: their buffers are given back when they land.
+	inFlight []*txn
+	next     uint64 // LSN of the next record, while a batch is prepared
+	damaged  bool   // replay has met damage: what a record rests on may be missing
 }
 
 // recordReader reads records that are in the log.
@@ -265,6 +268,11 @@ func (tx *txn) manifest(h *segment.Header) (manifest, error) {
 func (tx *txn) header(lsn LSN) (*segment.Header, error) {
 	if r, ok := tx.pending[lsn]; ok {
 		return r.header, nil
+	}
+	for _, f := range tx.inFlight {
+		if r, ok := f.pending[lsn]; ok {
+			return r.header, nil
+		}
 	}
 	return tx.log.readHeader(lsn)
 }

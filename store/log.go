@@ -28,8 +28,9 @@ type wal struct {
 	limit  int64 // size at which a segment is sealed, bytes
 	logger *slog.Logger
 
-	end    atomic.Uint64 // LSN of the next record; everything below it is durable
-	broken error         // sequencer only: why nothing more is accepted
+	end     atomic.Uint64 // everything below it is durable
+	written uint64        // sequencer only: LSN of the next record; what lies between end and here is in flight
+	broken  error         // sequencer only: why nothing more is accepted
 
 	mu   sync.RWMutex // guards segs and their fields
 	segs []*segmentFile
@@ -128,27 +129,42 @@ func (l *wal) active() *segmentFile {
 	return l.segs[len(l.segs)-1]
 }
 
-// appendBatch writes one batch and makes it durable with one fdatasync. After an error nothing of it counts: the segment
-// is poisoned, or the log is broken for good.
-func (l *wal) appendBatch(bufs [][]byte, n int64) error {
+// write appends a batch to the active segment. It is durable after the next sync. Sequencer only.
+func (l *wal) write(bufs [][]byte, n int64) error {
 	seg := l.active()
 	f, err := l.files.acquire(l.path(seg))
 	if err != nil {
 		return fmt.Errorf("open active segment: %w", err)
 	}
 	defer f.release()
-	off := int64(LSN(l.end.Load()) - seg.base)
-	if _, err := f.WriteV(bufs, off); err != nil {
+	if _, err := f.WriteV(bufs, int64(LSN(l.written)-seg.base)); err != nil {
 		return fmt.Errorf("append to segment: %w", err)
 	}
+	l.written += uint64(n)
+	return nil
+}
+
+// sync makes what was written to the active segment durable with one fdatasync. After an error nothing of it counts.
+func (l *wal) sync() error {
+	f, err := l.files.acquire(l.path(l.active()))
+	if err != nil {
+		return fmt.Errorf("open active segment: %w", err)
+	}
+	defer f.release()
 	if err := f.Sync(); err != nil {
 		return fmt.Errorf("sync segment: %w", err)
 	}
 	return nil
 }
 
-// advance makes the appended batch part of the log.
+// advance makes a durable batch part of the log.
 func (l *wal) advance(n int64) { l.end.Add(uint64(n)) }
+
+// needsSegment tells whether a batch of n bytes begins a new segment.
+func (l *wal) needsSegment(n int64) bool {
+	seg, at := l.active(), LSN(l.written)
+	return seg == nil || seg.sealed || at > seg.base && int64(at-seg.base)+n > l.limit
+}
 
 // makeRoom gets the active segment ready for a batch of n bytes: it starts a new one where the batch does not fit, and
 // reserves the space. A full disk is ErrFull and changes nothing.
@@ -156,20 +172,18 @@ func (l *wal) makeRoom(n int64) error {
 	if l.broken != nil {
 		return l.broken
 	}
-	end := LSN(l.end.Load())
-	seg := l.active()
-	if seg == nil || seg.sealed || (end > seg.base && int64(end-seg.base)+n > l.limit) {
-		if err := l.startSegment(end); err != nil {
+	if l.needsSegment(n) {
+		if err := l.startSegment(LSN(l.written)); err != nil {
 			return fullOr(err)
 		}
-		seg = l.active()
 	}
+	seg := l.active()
 	f, err := l.files.acquire(l.path(seg))
 	if err != nil {
 		return fmt.Errorf("open active segment: %w", err)
 	}
 	defer f.release()
-	return fullOr(f.Reserve(int64(end-seg.base), n))
+	return fullOr(f.Reserve(int64(LSN(l.written)-seg.base), n))
 }
 
 // startSegment creates the file for the records from base on and hands the one before it to the sealer.

@@ -38,6 +38,7 @@ func (s *Store) recover(ctx context.Context) error {
 	if err := s.replay(ctx); err != nil {
 		return fmt.Errorf("replay log: %w", err)
 	}
+	s.wal.written = s.wal.end.Load()
 	if err := s.saveEpoch(s.epoch() + 1); err != nil {
 		return err
 	}
@@ -420,8 +421,13 @@ func (s *Store) reportDamage(d Damage) {
 }
 
 // newTxn starts collecting catalog changes.
-func (s *Store) newTxn() *txn {
-	return &txn{Batch: s.catalog.NewBatch(), log: s, pending: make(map[LSN]*record)}
+// Transactions in flight, oldest first, are seen through.
+func (s *Store) newTxn(inFlight ...*txn) *txn {
+	below := make([]*catalog.Batch, len(inFlight))
+	for i, tx := range inFlight {
+		below[i] = tx.Batch
+	}
+	return &txn{Batch: s.catalog.NewBatch(below...), log: s, pending: make(map[LSN]*record), inFlight: inFlight}
 }
 
 // commitCatalog makes a batch visible. Its records are durable, so a catalog that is full for now is waited for.

@@ -115,7 +115,9 @@ func TestOneBadOperationIsRefusedAlone(t *testing.T) {
 	s := open(t, cfg)
 	mustBucket(t, s, "dicom", store.BucketSettings{DICOM: true})
 	gate := make(chan struct{})
-	m.set(nil, gate)
+	m.mu.Lock()
+	m.onSend = func(store.Batch) { <-gate } // holds the sequencer: what comes meanwhile makes one batch
+	m.mu.Unlock()
 	before := len(m.sent())
 	put := func(name, body string) chan error {
 		done := make(chan error, 1)
@@ -131,7 +133,6 @@ func TestOneBadOperationIsRefusedAlone(t *testing.T) {
 	bad := put("bad", "dicom|1.1|1.1.1|1.1.1.1|LONG|20240101|CT|body")
 	good = append(good, put("c", "c"))
 	waitUntil(func() bool { return store.Queued(s) == len(good)+1 })
-	m.set(nil, nil)
 	close(gate)
 	if err := <-first; err != nil {
 		t.Error(err)

@@ -120,7 +120,7 @@ func (s *Store) await(o *op) error {
 
 // sequence is the sequencer: the one goroutine that decides the order of the log.
 func (s *Store) sequence() {
-	defer close(s.stopped)
+	defer close(s.flight.queue)
 	for {
 		select {
 		case o := <-s.queue:
@@ -146,7 +146,7 @@ func (s *Store) finish() {
 
 // drain takes whatever is waiting, without a timer: batches grow by themselves while the disk is busy.
 func (s *Store) drain(first *op) []*op {
-	ops := append(s.ops[:0], first)
+	ops := []*op{first}
 	size, records := first.size(), len(first.records)
 	for size < maxBatchBytes && records < maxBatchRecords {
 		select {
@@ -155,16 +155,15 @@ func (s *Store) drain(first *op) []*op {
 			size += o.size()
 			records += len(o.records)
 		default:
-			s.ops = ops
 			return ops
 		}
 	}
-	s.ops = ops
 	return ops
 }
 
-// commit decides on, writes and acknowledges one batch.
+// commit decides on one batch, writes it, and hands it to the syncer, which acknowledges it.
 func (s *Store) commit(ops []*op) {
+	s.land()
 	b, err := s.prepare(ops, s.crowded(ops))
 	if b == nil && len(ops) > 1 {
 		// One of them can't be applied, for example since a record it rests on is damaged. That must not be the others' trouble.
@@ -178,18 +177,16 @@ func (s *Store) commit(ops []*op) {
 	}
 	if errors.Is(err, ErrFull) {
 		// Nothing of it counts. What frees space may still fit where the rest does not.
+		s.land()
 		if b, err = s.prepare(ops, true); err == nil {
 			err = s.write(b)
 		}
 	}
-	if s.wal.broken != nil {
-		s.brokenState.set(s.wal.broken)
+	if err != nil {
+		b = &batch{err: err}
 	}
-	for i, o := range ops {
-		o.free()
-		o.done <- o.outcome(err)
-		ops[i] = nil
-	}
+	b.ops = ops
+	s.flight.launch(b)
 }
 
 // free gives back the memory of what was written.
@@ -228,16 +225,20 @@ func (s *Store) crowded(ops []*op) bool {
 
 // batch is a group commit in the making.
 type batch struct {
-	tx      *txn
-	records []*record
-	size    int64
+	ops      []*op
+	tx       *txn
+	records  []*record
+	size     int64
+	mirrored func() error // waits for the mirror; nil where nothing was sent
+	started  time.Time    // of its write
+	err      error        // it failed before it was written; nothing of it counts
 }
 
 // prepare checks the operations one by one against the catalog and those before them, and gives LSNs to the records of
 // those that pass. There is no batch if one of those can't be applied.
 func (s *Store) prepare(ops []*op, full bool) (*batch, error) {
-	b := &batch{tx: s.newTxn()}
-	b.tx.next = s.wal.end.Load()
+	b := &batch{tx: s.newTxn(s.flight.pending()...)}
+	b.tx.next = s.wal.written
 	full = full || s.nearlyFull(ops)
 	now := s.now()
 	for _, o := range ops {
@@ -271,7 +272,7 @@ func (s *Store) place(b *batch, o *op, now int64) error {
 		return o.apply(b.tx)
 	}
 	for _, r := range o.records {
-		r.header.LSN = s.wal.end.Load() + uint64(b.size)
+		r.header.LSN = s.wal.written + uint64(b.size)
 		b.tx.next = r.header.LSN + uint64(r.size())
 		r.header.Time, r.header.Epoch = now, s.epoch()
 		b.tx.pending[LSN(r.header.LSN)] = r
@@ -284,22 +285,20 @@ func (s *Store) place(b *batch, o *op, now int64) error {
 	return nil
 }
 
-// write makes a prepared batch durable at this site and its mirror, then visible. Only then may it be acknowledged.
+// write sends a prepared batch to the mirror and writes it to the log. It is not durable yet: see flight.
 func (s *Store) write(b *batch) error {
-	if b.size > 0 {
-		if err := s.wal.makeRoom(b.size); err != nil {
-			return err
-		}
-		if err := s.writeLog(b); err != nil {
+	if b.size == 0 {
+		return nil
+	}
+	if s.wal.needsSegment(b.size) {
+		if err := s.flight.drain(); err != nil { // all of a segment is durable before the next one begins
 			return err
 		}
 	}
-	// Durable. From here on the batch counts, whatever happens to the catalog in memory.
-	if err := s.commitCatalog(b.tx.Batch, s.wal.end.Load()); err != nil {
-		s.wal.broken = errors.Join(ErrBroken, err)
-		return s.wal.broken
+	if err := s.wal.makeRoom(b.size); err != nil {
+		return err
 	}
-	return nil
+	return s.writeLog(b)
 }
 
 func (s *Store) writeLog(b *batch) error {
@@ -314,25 +313,15 @@ func (s *Store) writeLog(b *batch) error {
 		}
 		r.header.CommitPoint, r.header.First, r.header.Last = st.CommitPoint, st.First, st.Last
 	}
-	bufs := b.buffers(s.iov[:0])
-	s.iov = bufs
-	defer clear(s.iov)
-
-	mirrored := s.sendToMirror(b, bufs)
-	started := time.Now()
-	err := s.wal.appendBatch(bufs, b.size)
-	mirrorErr := mirrored()
-	s.metrics.batch(len(b.records), b.size, time.Since(started))
-	if mirrorErr != nil {
-		s.wal.broken = errors.Join(ErrBroken, mirrorErr, err) // DESIGN §7 decides what an owner does without its mirror
-		return s.wal.broken
-	}
-	if err != nil {
-		s.wal.poison(err)
-		s.newEpoch()
+	bufs := b.buffers(nil)
+	b.mirrored = s.sendToMirror(b, bufs)
+	b.started = time.Now()
+	if err := s.wal.write(bufs, b.size); err != nil {
+		s.flight.fail(err)
+		s.awaitMirror(b)
+		s.land()
 		return errors.Join(fullOr(err), s.wal.broken)
 	}
-	s.wal.advance(b.size)
 	s.lastTime.Store(b.records[len(b.records)-1].header.Time)
 	return nil
 }

@@ -99,7 +99,7 @@ type Store struct {
 
 	queue   chan *op
 	stop    chan struct{} // closed by Close
-	stopped chan struct{} // closed by the sequencer
+	stopped chan struct{} // closed by the syncer, after the sequencer has ended
 	workers sync.WaitGroup
 	cancel  context.CancelFunc
 	once    sync.Once
@@ -113,8 +113,7 @@ type Store struct {
 	streamMu   sync.Mutex // guards lastStream
 	lastStream uint64
 
-	ops []*op    // sequencer's scratch
-	iov [][]byte // sequencer's scratch
+	flight *flight
 
 	damage      []Damage    // found by recovery
 	brokenState sharedError // wal.broken, for those who are not the sequencer
@@ -135,7 +134,7 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	}
 	s := &Store{
 		cfg: cfg, lock: lock, budget: budget.New(cfg.BodyBytes), queue: make(chan *op, queueLength),
-		stop: make(chan struct{}), stopped: make(chan struct{}),
+		stop: make(chan struct{}), stopped: make(chan struct{}), flight: newFlight(),
 	}
 	s.metrics = newMetrics(cfg.Registerer, s)
 	if err := s.start(ctx); err != nil {
@@ -149,6 +148,7 @@ func (s *Store) start(ctx context.Context) error {
 		return err
 	}
 	go s.sequence()
+	go s.settle()
 	background, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	s.cancel = cancel
 	if err := s.begin(ctx); err != nil {
