@@ -1,10 +1,8 @@
 package store
 
 import (
-	"crypto/sha256"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"log/slog"
 	"path/filepath"
@@ -15,7 +13,6 @@ import (
 	"sync/atomic"
 
 	"gantry/internal/vfs"
-	"gantry/store/segment"
 )
 
 const segmentSuffix = ".tar"
@@ -44,7 +41,8 @@ type segmentFile struct {
 	base   LSN
 	end    LSN // first LSN past it; meaningful once it is no longer the last
 	sealed bool
-	handed bool // to the sealer; sequencer only
+	handed bool      // to the sealer; sequencer only
+	noted  *contents // what its footer will say; nil if it has to be read for that. Sequencer, then sealer
 }
 
 func (s *segmentFile) name() string { return s.base.String() + segmentSuffix }
@@ -188,7 +186,7 @@ func (l *wal) makeRoom(n int64) error {
 
 // startSegment creates the file for the records from base on and hands the one before it to the sealer.
 func (l *wal) startSegment(base LSN) error {
-	seg := &segmentFile{base: base}
+	seg := &segmentFile{base: base, noted: newContents(base)}
 	if err := l.createFile(l.path(seg)); err != nil {
 		return fmt.Errorf("create segment: %w", err)
 	}
@@ -233,6 +231,7 @@ func (l *wal) createFile(path string) error {
 // new segment, whose first LSN tells readers where the old one's valid bytes end.
 func (l *wal) poison(cause error) {
 	end := LSN(l.end.Load())
+	l.active().noted = nil // it counts what is lost
 	l.logger.Error("segment poisoned", "segment", l.active().name(), "valid_until", end.String(), "error", cause)
 	if l.active().base == end {
 		if err := l.setAside(l.active()); err != nil {
@@ -255,107 +254,6 @@ func (l *wal) setAside(seg *segmentFile) error {
 	l.segs = l.segs[:len(l.segs)-1]
 	l.mu.Unlock()
 	return nil
-}
-
-// seal writes the footer of a segment that is no longer appended to. It is off the write path; a failure leaves the
-// segment unsealed, which costs nothing but the footer, and is tried again at the next start.
-func (l *wal) seal(seg *segmentFile) {
-	defer l.sealing.Done()
-	if err := l.writeFooter(seg); err != nil {
-		l.logger.Warn("segment left unsealed", "segment", seg.name(), "error", err)
-		return
-	}
-	l.mu.Lock()
-	seg.sealed = true
-	l.mu.Unlock()
-}
-
-func (l *wal) writeFooter(seg *segmentFile) (err error) {
-	f, err := l.fs.OpenRW(l.path(seg))
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, f.Close()) }()
-	size := int64(seg.end - seg.base)
-	have, err := f.Size()
-	if err != nil {
-		return err
-	}
-	if have < size {
-		return fmt.Errorf("%d bytes are missing: %w", size-have, ErrCorrupt)
-	}
-	if err := f.Truncate(size); err != nil { // a poisoned tail, or room reserved and not used
-		return err
-	}
-	footer, err := buildFooter(f, size, seg.base)
-	if err != nil {
-		return err
-	}
-	if _, err := f.WriteAt(footer, size); err != nil {
-		return err
-	}
-	return f.Sync()
-}
-
-// buildFooter goes through the headers of a segment whose records end at size.
-func buildFooter(r io.ReaderAt, size int64, base LSN) ([]byte, error) {
-	ft := segment.Footer{Offset: size}
-	digest := sha256.New()
-	sc := segment.NewScanner(r, size, uint64(base))
-	raw := make([]byte, segment.MaxHeader)
-	for {
-		h, off, err := sc.Next()
-		if errors.Is(err, io.EOF) {
-			break
-		}
-		if err != nil {
-			return nil, err
-		}
-		if _, err := r.ReadAt(raw[:h.Len], off); err != nil {
-			return nil, err
-		}
-		digest.Write(raw[:h.Len])
-		ft.Entries = append(ft.Entries, segment.Entry{
-			LSN: h.LSN, Offset: off, PayloadLen: h.PayloadLen, HeaderLen: h.Len, Type: h.Type,
-		})
-		ft.Stamp = h.Stamp()
-	}
-	ft.Stamp.LSN = uint64(base) + uint64(size)
-	copy(ft.Digest[:], digest.Sum(nil))
-	return segment.AppendFooter(nil, &ft)
-}
-
-// sealAll seals, in the background, the segments that a crash left without a footer.
-func (l *wal) sealAll() {
-	for _, seg := range l.segs[:max(len(l.segs)-1, 0)] {
-		seg.handed = true
-		l.sealing.Add(1)
-		go l.sealIfNot(seg)
-	}
-}
-
-func (l *wal) sealIfNot(seg *segmentFile) {
-	f, err := l.files.acquire(l.path(seg))
-	if err != nil {
-		l.sealing.Done()
-		l.logger.Warn("segment not looked at", "segment", seg.name(), "error", err)
-		return
-	}
-	size, err := f.Size()
-	if err == nil && size > int64(seg.end-seg.base) { // else what looks like a footer is the end of somebody's object
-		var sealed bool
-		if sealed, err = segment.IsFooter(f, size); sealed {
-			l.mu.Lock()
-			seg.sealed = true
-			l.mu.Unlock()
-		}
-	}
-	f.release()
-	if err != nil || seg.sealed {
-		l.sealing.Done()
-		return
-	}
-	l.seal(seg)
 }
 
 // empty tells whether the log holds no byte.

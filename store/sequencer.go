@@ -322,6 +322,7 @@ func (s *Store) writeLog(b *batch) error {
 		s.land()
 		return errors.Join(fullOr(err), s.wal.broken)
 	}
+	s.wal.note(b.records)
 	s.lastTime.Store(b.records[len(b.records)-1].header.Time)
 	return nil
 }
