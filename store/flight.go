@@ -138,6 +138,9 @@ func (s *Store) settleGroup(group []*batch) {
 				s.flight.fail(errors.Join(ErrBroken, err))
 			}
 		}
+		if b.tx != nil {
+			b.tx.inFlight = nil // else each transaction would keep all before it alive
+		}
 		for _, o := range b.ops {
 			o.free()
 			o.done <- o.outcome(err)

@@ -20,7 +20,7 @@ const (
 
 // Batch collects changes that become visible together. It reads through: Get and Iter show its own changes over those
 // of pending batches over the catalog. It belongs to one goroutine until it is sealed, by Commit or by
-// a later batch that reads through it; then it can be read by several.
+// a later batch that reads through it; then it can be read by several. Once it is committed only later batches read through it.
 type Batch struct {
 	catalog *Catalog
 	// pending are the uncommitted batches below this one, newest first.

@@ -31,6 +31,7 @@ func (c *Catalog) Commit(b *Batch, lsn uint64) error {
 			c.mu.Unlock()
 			if ready {
 				c.wakeAfterCommit()
+				b.pending = nil // they are committed too: else each batch would keep all before it alive
 			}
 			return err
 		}
