@@ -67,6 +67,8 @@ func (o *object) noteSigned(e *element) error {
 	if e.length != 2 {
 		return o.skip(e, o.end, 0)
 	}
+	was := o.reveal(e, 2)
+	defer func() { o.coding = was }()
 	b, err := o.value(e, 2)
 	if err == nil {
 		o.signed = o.u16(b) == 1
@@ -107,6 +109,7 @@ func (o *object) descend(e *element, limit int64, steps []step) (*Value, error) 
 	if len(steps) == 1 {
 		return o.found(e)
 	}
+	o.reveal(e, 0)
 	if k := e.vr.info().kind; k != kindSeq && (e.length != undefined || k == kindBytes && e.vr != UN) {
 		return nil, ErrNoElement
 	}

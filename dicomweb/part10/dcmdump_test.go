@@ -50,7 +50,7 @@ var (
 // dictionary is left out: private elements of implicit VR are unknown to us.
 func dcmdump(t *testing.T, file string) map[string]attribute {
 	t.Helper()
-	cmd := exec.Command(tool(t, "dcmdump"), "-q", "+U8", "+L", "-Un", "+Qn", "+sb", "7fe0,0008", file)
+	cmd := exec.Command(tool(t, "dcmdump"), "-q", "+U8", "+L", "-Un", "+uc", "+Qn", "+sb", "7fe0,0008", file)
 	cmd.Env = append(os.Environ(), "DCMDICTPATH=/usr/share/libdcmtk17/dicom.dic")
 	out, err := cmd.Output()
 	if err != nil {

@@ -172,6 +172,8 @@ func (x *indexer) pixelGroup(e *element) error {
 // attribute handles one element before the pixel data.
 func (x *indexer) attribute(e *element) error {
 	lv := loadDictionary().slot(e.tag).level
+	was := x.reveal(e, maxIndexedValue)
+	defer func() { x.coding = was }()
 	kind := e.vr.info().kind
 	switch {
 	case kind == kindSeq || e.length == undefined:

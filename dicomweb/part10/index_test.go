@@ -252,3 +252,18 @@ func TestUnknownVROfUndefinedLength(t *testing.T) {
 		checkMember(t, out, "00100020", `{"vr":"LO","Value":["after"]}`)
 	}
 }
+
+func TestIndexReadsWhatWasWrittenAsUnknown(t *testing.T) {
+	in, err := index(file(part10.ExplicitLE, el(0x00080016, "UN", "1.2.840.10008.5.1.4.1.1.7\x00")+el(0x00080018, "UN", "1.2.3.4\x00")+
+		el(0x00080051, "UN", item(implicitEl(0x00400031, "HOSP")))+el(0x00080060, "UN", "CT")+
+		el(0x0020000D, "UN", "1.2.3\x00")+el(0x0020000E, "UN", "1.2.3.1\x00")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if in.SOPUID != "1.2.3.4" || in.AccessionIssuer != "HOSP" {
+		t.Errorf("instance %q, issuer %q", in.SOPUID, in.AccessionIssuer)
+	}
+	checkMember(t, string(in.InstanceAttrs), "00080018", `{"vr":"UI","Value":["1.2.3.4"]}`)
+	checkMember(t, string(in.SeriesAttrs), "00080060", `{"vr":"CS","Value":["CT"]}`)
+	checkMember(t, string(in.StudyAttrs), "00080051", `{"vr":"SQ","Value":[{"00400031":{"vr":"UT","Value":["HOSP"]}}]}`)
+}

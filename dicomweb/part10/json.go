@@ -189,6 +189,8 @@ func appendKey(dst []byte, e *element) []byte {
 
 // element writes `"GGGGEEEE":{"vr":"XX",…},` and consumes the value.
 func (j *jsonWriter) element(e *element, limit int64, depth int) error {
+	was := j.reveal(e, maxInlineText)
+	defer func() { j.coding = was }()
 	if e.tag == 0x00080005 {
 		return j.charset(e)
 	}

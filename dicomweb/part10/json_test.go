@@ -2,6 +2,7 @@ package part10_test
 
 import (
 	"bytes"
+	"encoding/base64"
 	"encoding/binary"
 	"encoding/json"
 	"io"
@@ -122,6 +123,50 @@ func TestImplicitVRs(t *testing.T) {
 	checkMember(t, out, "00090010", `{"vr":"LO","Value":["CREATOR"]}`)
 	checkMember(t, out, "00091001", `{"vr":"UN","InlineBinary":"YWI="}`)
 	checkMember(t, out, "00283006", `{"vr":"OW","InlineBinary":"YWI="}`)
+}
+
+func TestUnknownVRsThatTheDictionaryKnows(t *testing.T) {
+	big := func(set string) []byte { return file(part10.ExplicitBE, set) }
+	little := func(set string) []byte { return file(part10.ExplicitLE, set) }
+	bytesOf := func(s string) string {
+		return `{"vr":"UN","InlineBinary":"` + base64.StdEncoding.EncodeToString([]byte(s)) + `"}`
+	}
+	procedure := item(implicitEl(0x00080100, "code") + implicitEl(0x00091001, strings.Repeat("x", 2000)))
+	for _, c := range []struct {
+		file      []byte
+		tag, want string
+	}{
+		{little(el(0x00080018, "UN", "1.2.3\x00")), "00080018", `{"vr":"UI","Value":["1.2.3"]}`},
+		{little(el(0x00080018, "UN", "1.x.3\x00")), "00080018", bytesOf("1.x.3\x00")},
+		{little(el(0x00080018, "UN", "")), "00080018", `{"vr":"UI"}`},
+		{little(el(0x00080060, "UN", "C\x01")), "00080060", bytesOf("C\x01")},
+		{little(el(0x00180050, "UN", "1.5 ")), "00180050", `{"vr":"DS","Value":[1.5]}`},
+		{little(el(0x00180050, "UN", "thin")), "00180050", bytesOf("thin")},
+		{little(el(0x00100010, "UN", "A^B ")), "00100010", `{"vr":"PN","Value":[{"Alphabetic":"A^B"}]}`},
+		{little(el(0x00100010, "UN", "A\x00^B")), "00100010", bytesOf("A\x00^B")},
+		{little(el(0x00280009, "UN", u16(24)+u16(99))), "00280009", `{"vr":"AT","Value":["00180063"]}`},
+		{little(el(0x00280009, "UN", "ab")), "00280009", bytesOf("ab")},
+		{little(el(0x00280103, "UN", u16(1)) + el(0x00280106, "UN", u16(0xFFFF))), "00280106", `{"vr":"SS","Value":[-1]}`},
+		{little(el(0x00090010, "UN", "ACME") + el(0x00091001, "UN", "ab")), "00091001", bytesOf("ab")},
+		{little(el(0x00081032, "UN", procedure)), "00081032",
+			`{"vr":"SQ","Value":[{"00080100":{"vr":"SH","Value":["code"]},"00091001":{"vr":"UN","BulkDataURI":"00081032/1/00091001"}}]}`},
+		{little(el(0x00081032, "UN", "no items")), "00081032", `{"vr":"UN","BulkDataURI":"00081032"}`},
+		// Little endian in any syntax (PS3.5 6.2.2 note 2).
+		{big("\x00\x28\x00\x10UN\x00\x00\x00\x00\x00\x02" + u16(512) + "\x00\x28\x00\x11US\x00\x02\x02\x00"), "00280010", `{"vr":"US","Value":[512]}`},
+		{big("\x00\x28\x00\x10UN\x00\x00\x00\x00\x00\x02" + u16(512) + "\x00\x28\x00\x11US\x00\x02\x02\x00"), "00280011", `{"vr":"US","Value":[512]}`},
+	} {
+		out, err := jsonOf(c.file)
+		if err != nil {
+			t.Errorf("%s: %v", c.want, err)
+			continue
+		}
+		checkMember(t, out, c.tag, c.want)
+	}
+	b := little(el(0x00081032, "UN", procedure))
+	v, err := part10.Element(bytes.NewReader(b), int64(len(b)), "00081032/1/00091001")
+	if err != nil || v.Range.Length != 2000 || b[v.Range.Offset] != 'x' {
+		t.Errorf("a value in a sequence that was written as UN: %+v, %v", v, err)
+	}
 }
 
 func TestElementFindsNestedValues(t *testing.T) {
