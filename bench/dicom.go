@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"math"
 	"slices"
-	"strings"
 )
 
 // Transfer syntaxes that the generator writes.
@@ -125,5 +124,3 @@ func fd(v float64) string {
 }
 
 func at(tag uint32) string { return string(appendTag(nil, tag)) }
-
-func values(v ...string) string { return strings.Join(v, `\`) }

@@ -35,7 +35,9 @@ func (f *fake) Buckets(context.Context) ([]store.Bucket, error) {
 	}, nil
 }
 
-func (f *fake) Totals(_ context.Context, bucket string) (store.Totals, error) { return f.totals[bucket], nil }
+func (f *fake) Totals(_ context.Context, bucket string) (store.Totals, error) {
+	return f.totals[bucket], nil
+}
 
 func (f *fake) Conflicts(_ context.Context, _ string, fn func(string) bool) error {
 	for range f.conflicts {

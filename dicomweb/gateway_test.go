@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/csv"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"mime"
@@ -245,7 +246,7 @@ func (a answer) parts(t testing.TB) (bodies [][]byte, types []string) {
 	r := multipart.NewReader(bytes.NewReader(a.body), params["boundary"])
 	for {
 		p, err := r.NextRawPart()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return bodies, types
 		}
 		if err != nil {

@@ -236,12 +236,11 @@ func (r *relatedReader) Read(p []byte) (int, error) {
 // is next, it consumes the boundary and says done.
 func (r *relatedReader) content() (n int, done bool, err error) {
 	window := r.buf[r.start:r.end]
-	delim, at := r.delim, -1
+	delim := r.delim
 	if r.fresh && bytes.HasPrefix(window, r.dash) {
-		delim, at = r.dash, 0 // an empty part: the boundary follows the header's empty line at once
-	} else {
-		at = bytes.Index(window, delim)
+		delim = r.dash // an empty part: the boundary follows the header's empty line at once
 	}
+	at := bytes.Index(window, delim)
 	if at > 0 {
 		return at, false, nil
 	}

@@ -21,7 +21,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	awss3 "github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
-	"github.com/aws/smithy-go"
 	"github.com/minio/minio-go/v7/pkg/signer"
 
 	"gantry/internal/auth"
@@ -259,14 +258,6 @@ func (a *answer) elements(name string) []string {
 		}
 		text, after, _ := strings.Cut(after, "</"+name+">")
 		out, rest = append(out, text), after
-	}
-}
-
-func wantCode(t testing.TB, err error, code string) {
-	t.Helper()
-	var e smithy.APIError
-	if !errors.As(err, &e) || e.ErrorCode() != code {
-		t.Errorf("got %v, want %s", err, code)
 	}
 }
 

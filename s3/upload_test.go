@@ -142,6 +142,7 @@ func TestMultipartRefusals(t *testing.T) {
 	}
 }
 
+//nolint:staticcheck // the manager is deprecated, yet what most programs use
 func TestMultipartChecksums(t *testing.T) {
 	s := newSite(t)
 	s.bucket("data")

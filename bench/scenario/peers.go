@@ -66,7 +66,7 @@ const orthancConfig = "/etc/orthanc"
 func startOrthanc(ctx context.Context, l Launch) (*Process, error) {
 	binary, err := exec.LookPath("Orthanc")
 	if err != nil {
-		return nil, errors.New("Orthanc is not installed: apt-get install orthanc orthanc-dicomweb")
+		return nil, errors.New("found no Orthanc: apt-get install orthanc orthanc-dicomweb")
 	}
 	ports, err := freePorts(2)
 	if err != nil {

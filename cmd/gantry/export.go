@@ -34,7 +34,6 @@ type exporter struct {
 
 	mu    sync.Mutex // guards the rest
 	found int64
-	all   bool // found is final
 	count map[string]int64
 	bytes int64
 }
@@ -117,7 +116,7 @@ func (ex *exporter) run(ctx context.Context, dir string, stderr io.Writer) (err 
 	if ex.dir, err = os.OpenRoot(dir); err != nil {
 		return usageError{err}
 	}
-	defer ex.dir.Close()
+	defer func() { _ = ex.dir.Close() }()
 	stop, err := ex.openSource(ctx, &c)
 	if err != nil {
 		return err

@@ -169,7 +169,7 @@ func (im *importer) one(ctx context.Context, found foundFile) error {
 		im.tally.add(found, outcome{unreadable, plainError(err)})
 		return nil
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }()
 	found.size = info.Size()
 	key := found.key(info)
 	if im.done.has(key) {

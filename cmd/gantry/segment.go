@@ -147,7 +147,7 @@ Exit codes: 0 done; 1 error; 2 wrong arguments; 3 done, but something is damaged
 			if err != nil {
 				return err
 			}
-			defer f.Close()
+			defer func() { _ = f.Close() }()
 			l.out, l.note = cmd.OutOrStdout(), cmd.ErrOrStderr()
 			return l.run(f)
 		},

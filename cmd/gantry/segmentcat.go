@@ -30,7 +30,7 @@ Exit codes: 0 done; 1 error, or no such record; 2 wrong arguments; 3 the record 
 			if err != nil {
 				return err
 			}
-			defer f.Close()
+			defer func() { _ = f.Close() }()
 			c := segmentCat{file: f, what: args[1], list: list, out: cmd.OutOrStdout(), note: cmd.ErrOrStderr()}
 			return c.run()
 		},

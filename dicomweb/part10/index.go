@@ -106,7 +106,6 @@ type indexer struct {
 	private  int // bytes of JSON spent on private elements
 	creators []creator
 	header   int64 // bytes counted against maxHeader
-	eot      [2]element
 }
 
 // creator is a private creator element whose block has no recorded element yet.

@@ -185,7 +185,7 @@ func appendEscaped(dst []byte, c byte) []byte {
 // else as a string.
 func appendInteger(dst, b []byte) []byte {
 	mark := len(dst)
-	if d, ok := appendDigits(dst, b); ok && len(d)-mark <= 16 && bytes.IndexAny(d[mark:], ".eE") < 0 {
+	if d, ok := appendDigits(dst, b); ok && len(d)-mark <= 16 && !bytes.ContainsAny(d[mark:], ".eE") {
 		return d
 	}
 	return appendQuoted(dst[:mark], b)
@@ -196,7 +196,7 @@ func appendInteger(dst, b []byte) []byte {
 func appendDecimal(dst, b []byte) []byte {
 	mark := len(dst)
 	d, ok := appendDigits(dst, b)
-	if ok && bytes.IndexAny(d[mark:], "eE") >= 0 || len(d)-mark > 40 {
+	if ok && bytes.ContainsAny(d[mark:], "eE") || len(d)-mark > 40 {
 		if f, err := strconv.ParseFloat(string(d[mark:]), 64); err != nil || math.IsInf(f, 0) {
 			ok = false
 		}

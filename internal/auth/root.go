@@ -72,7 +72,7 @@ func loadRoot(path string) (Credential, error) {
 	if err != nil {
 		return Credential{}, fmt.Errorf("open root key: %w", err)
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }()
 	info, err := f.Stat()
 	if err != nil {
 		return Credential{}, fmt.Errorf("stat root key: %w", err)
@@ -128,7 +128,7 @@ func syncDir(dir string) error {
 	if err != nil {
 		return fmt.Errorf("open directory of root key: %w", err)
 	}
-	defer d.Close()
+	defer func() { _ = d.Close() }()
 	if err := d.Sync(); err != nil {
 		return fmt.Errorf("sync directory of root key: %w", err)
 	}

@@ -96,7 +96,7 @@ func (l *listener) acceptLoop() {
 
 // retryAccept waits out errors that pass, such as too many open files.
 func (l *listener) retryAccept(err error, backoff time.Duration) bool {
-	//lint:ignore SA1019 Temporary is what net still reports for EMFILE, ENFILE and ECONNABORTED
+	//nolint:staticcheck // Temporary is deprecated, but what net still reports for EMFILE, ENFILE and ECONNABORTED
 	if ne, ok := errors.AsType[net.Error](err); ok && ne.Temporary() {
 		l.srv.cfg.Logger.Warn("accept", "server", l.srv.cfg.Name, "error", err)
 		select {
@@ -111,7 +111,7 @@ func (l *listener) retryAccept(err error, backoff time.Duration) bool {
 	closed := l.closed
 	l.mu.Unlock()
 	if !closed {
-		go l.Close() // waits for this goroutine
+		go func() { _ = l.Close() }() // waits for this goroutine
 	}
 	return false
 }

@@ -258,7 +258,7 @@ func (c *Ctx) sendUntilClose() {
 	rc.HijackSetNoResponse(true)
 	rc.Hijack(func(nc net.Conn) {
 		s := &c.stream
-		defer s.Close()
+		defer func() { _ = s.Close() }()
 		rc.SetConnectionClose()
 		if _, err := nc.Write(rc.Response.Header.Header()); err != nil || c.method == http.MethodHead {
 			return

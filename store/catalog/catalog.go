@@ -172,7 +172,7 @@ func (c *Catalog) Check(ctx context.Context) error {
 // checkFrom checks some keys and returns the last one, nil at the end.
 func (c *Catalog) checkFrom(from []byte) (last []byte, err error) {
 	it := c.Iter(from, nil)
-	defer it.Close()
+	defer func() { err = errors.Join(err, it.Close()) }()
 	for range checkStep {
 		if !it.Next() {
 			return nil, it.Err()

@@ -50,25 +50,25 @@ func TestScanWhole(t *testing.T) {
 		}
 		s := f.scanner()
 		n, err := scanAll(t, s, f)
-		if n != len(f.records) || err != io.EOF {
+		if n != len(f.records) || !errors.Is(err, io.EOF) {
 			t.Errorf("sealed %v: %d of %d records, %v", sealed, n, len(f.records), err)
 		}
 		if s.Offset() != f.end() {
 			t.Errorf("sealed %v: ended at %d, want %d", sealed, s.Offset(), f.end())
 		}
-		if _, _, err := s.Next(); err != io.EOF {
+		if _, _, err := s.Next(); !errors.Is(err, io.EOF) {
 			t.Errorf("after the end: %v", err)
 		}
 	}
 }
 
 func TestScanEmpty(t *testing.T) {
-	if _, _, err := segment.NewScanner(bytes.NewReader(nil), 0, 0).Next(); err != io.EOF {
+	if _, _, err := segment.NewScanner(bytes.NewReader(nil), 0, 0).Next(); !errors.Is(err, io.EOF) {
 		t.Errorf("got %v", err)
 	}
 	f := newFile(t, 77)
 	f.seal(t)
-	if _, _, err := f.scanner().Next(); err != io.EOF {
+	if _, _, err := f.scanner().Next(); !errors.Is(err, io.EOF) {
 		t.Errorf("footer only: %v", err)
 	}
 }
@@ -93,7 +93,7 @@ func TestScanTorn(t *testing.T) {
 		switch {
 		case n != whole:
 			t.Fatalf("cut to %d: %d records, want %d", size, n, whole)
-		case end == int64(size) && err != io.EOF:
+		case end == int64(size) && !errors.Is(err, io.EOF):
 			t.Fatalf("cut to %d: %v, want a clean end", size, err)
 		case end != int64(size) && (!errors.As(err, &torn) || torn.Offset != end):
 			t.Fatalf("cut to %d: %v, want torn at %d", size, err, end)
@@ -140,7 +140,7 @@ func checkDamage(t *testing.T, f *file, damaged int) {
 		h, off, err := s.Next()
 		var corrupt *segment.CorruptError
 		switch {
-		case err == io.EOF:
+		case errors.Is(err, io.EOF):
 			if next != len(f.entries) {
 				t.Fatalf("record %d damaged: ended before %d", damaged, next)
 			}
@@ -179,7 +179,7 @@ func TestScanPayloadWithRecords(t *testing.T) {
 func TestScanPack(t *testing.T) {
 	f := sampleFile(t)
 	s := segment.NewScanner(f.reader(), int64(len(f.bytes)), segment.AnyLSN)
-	if n, err := scanAll(t, s, f); n != len(f.records) || err != io.EOF {
+	if n, err := scanAll(t, s, f); n != len(f.records) || !errors.Is(err, io.EOF) {
 		t.Errorf("%d records, %v", n, err)
 	}
 	s = segment.NewScanner(f.reader(), int64(len(f.bytes)), f.base+512)
@@ -222,7 +222,7 @@ func TestScanReadError(t *testing.T) {
 		t.Fatalf("got %v", err)
 	}
 	r.fail = false
-	if n, err := scanAll(t, s, f); n != len(f.records) || err != io.EOF {
+	if n, err := scanAll(t, s, f); n != len(f.records) || !errors.Is(err, io.EOF) {
 		t.Errorf("after the failure: %d records, %v", n, err)
 	}
 }
