@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"path/filepath"
 	"time"
 
@@ -47,6 +48,10 @@ func Scale(ctx context.Context, o Options, so bench.ScaleOptions) (report *bench
 	}
 	rows = scaleRows(report)
 	p.Stop()
+	if size, err := fileSize(launch.Dir, "catalog.db"); err == nil && so.Instances > 0 {
+		rows = append(rows, Row{Name: "catalog", Of: "gantry", Metric: "bytes_per_instance",
+			OfMedian: float64(size) / float64(so.Instances), Rounds: 1, Goal: Goal{Metric: "bytes_per_instance"}, Met: true})
+	}
 	begin := time.Now()
 	if p, err = Start(ctx, "gantry", launch); err != nil {
 		return report, rows, fmt.Errorf("restart: %w", err)
@@ -56,6 +61,21 @@ func Scale(ctx context.Context, o Options, so bench.ScaleOptions) (report *bench
 		Goal: Goal{Metric: "ms", AtMost: restartGoal, Limit: true}, Met: millis <= restartGoal})
 	report.Comparison = rows
 	return report, rows, nil
+}
+
+// fileSize looks for a file below a directory.
+func fileSize(dir, name string) (size int64, err error) {
+	err = filepath.WalkDir(dir, func(_ string, e fs.DirEntry, err error) error {
+		if err != nil || e.Name() != name {
+			return err
+		}
+		info, err := e.Info()
+		if err == nil {
+			size = info.Size()
+		}
+		return err
+	})
+	return size, err
 }
 
 // gantryArchive is the bucket behind gantry's /dicomweb.
