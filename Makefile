@@ -27,7 +27,7 @@ race: deps
 # One target at a time: that is all `go test -fuzz` takes.
 fuzz:
 	@set -e; grep -r --include='*_test.go' -oE '^func Fuzz[A-Za-z0-9_]*' . | sed 's|/[^/]*:func | |' | sort -u | \
-	while read -r pkg target; do echo "$$pkg $$target"; go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) "$$pkg"; done
+	while read -r pkg target; do echo "$$pkg $$target"; go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10x "$$pkg"; done
 
 lint:
 	go vet ./...

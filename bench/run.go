@@ -25,6 +25,9 @@ type Options struct {
 // ErrFailed is returned, beside the report, when operations failed or answers were wrong.
 var ErrFailed = errors.New("some operations failed; see the report")
 
+// ErrUsage is wrapped by Main's error when its arguments are wrong.
+var ErrUsage = errors.New("wrong arguments")
+
 // Run performs the steps one after the other.
 func Run(ctx context.Context, o Options) (*Report, error) {
 	if o.Scale.Instances > 0 {
@@ -77,8 +80,11 @@ func (r *Report) yardsticks(ctx context.Context, dir string, step Step) error {
 // progress to stderr, and JSON and HTML to files where asked.
 func Main(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	o, out, err := parse(args, stderr)
-	if err != nil {
+	switch {
+	case errors.Is(err, flag.ErrHelp):
 		return err
+	case err != nil:
+		return fmt.Errorf("%w: %w", ErrUsage, err)
 	}
 	o.Progress = stderr
 	report, runErr := Run(ctx, o)
@@ -162,6 +168,9 @@ func parse(args []string, stderr io.Writer) (Options, outputs, error) {
 	fs.StringVar(&out.html, "html", "", "write the report with plots to this `file`")
 	if err := fs.Parse(args); err != nil {
 		return o, out, err
+	}
+	if fs.NArg() > 0 {
+		return o, out, fmt.Errorf("unexpected %q", fs.Arg(0))
 	}
 	if o.Seed == 0 {
 		o.Seed = uint64(time.Now().UnixNano())

@@ -214,7 +214,7 @@ func (s *Session) newClient(s3 bool) (*client, error) {
 		base = s.target.S3
 	}
 	if base == "" {
-		return nil, fmt.Errorf("target %s has no endpoint for this workload", s.target.Name)
+		return nil, fmt.Errorf("%w: target %s has no endpoint for this workload", ErrUsage, s.target.Name)
 	}
 	c, err := newClient(base, s.timeout)
 	if err != nil {

@@ -15,7 +15,7 @@ func newBench() *cobra.Command {
 		Short: "Measure an S3 or DICOMweb server",
 		Long: `Measure any S3 or DICOMweb server from the outside, over HTTP only. “gantry bench -h” lists flags and workloads.
 
-Exit codes: 0 done; 1 error; 2 wrong flag; 3 done, but some operations failed or answers were wrong.`,
+Exit codes: 0 done; 1 error; 2 wrong flags; 3 done, but some operations failed or answers were wrong.`,
 		Args:               cobra.ArbitraryArgs,
 		DisableFlagParsing: true, // the flags are package bench's own
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -25,6 +25,8 @@ Exit codes: 0 done; 1 error; 2 wrong flag; 3 done, but some operations failed or
 				return nil
 			case errors.Is(err, bench.ErrFailed):
 				return errFindings
+			case errors.Is(err, bench.ErrUsage):
+				return usageError{err}
 			}
 			return err
 		},

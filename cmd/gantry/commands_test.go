@@ -21,6 +21,8 @@ func TestExitCodes(t *testing.T) {
 	}{
 		{0, "--help"}, {0, "--version"}, {0, "serve --help"}, {0, "import --help"}, {0, "export --help"}, {0, "status --help"},
 		{0, "verify --help"}, {0, "rebuild-catalog --help"}, {0, "segment --help"}, {0, "segment ls --help"}, {0, "segment cat --help"}, {0, "bench -h"},
+		{2, "bench"}, {2, "bench --nonsense"}, {2, "bench -duration soon"}, {2, "bench -s3 http://127.0.0.1:1 more"},
+		{2, "bench -s3 http://127.0.0.1:1 -workloads none"}, {2, "bench -s3 http://127.0.0.1:1 -workloads stow"}, {2, "bench -s3 nowhere"},
 		{2, ""}, {2, "bogus"}, {2, "--bogus"}, {2, "serve extra"}, {2, "serve --bogus"}, {2, "serve --config " + bad}, {2, "serve --config /none"},
 		{2, "serve --no-auth --web-listen 0.0.0.0:0"}, {2, "serve --tls-cert /none"}, {2, "verify extra"}, {2, "verify --config " + bad},
 		{2, "rebuild-catalog extra"}, {2, "status extra"}, {2, "status --url nonsense"}, {2, "import"}, {2, "import /none"}, {2, "import --jobs 0 /tmp"},
