@@ -30,6 +30,7 @@ type relatedReader struct {
 	src        io.Reader
 	buf        []byte
 	start, end int
+	taken      int64  // bytes read from src
 	srcErr     error  // what src returned at its end
 	dash       []byte // "--boundary"
 	delim      []byte // line end + dash, once the first boundary was seen
@@ -70,6 +71,9 @@ func (r *relatedReader) next() (map[string]string, error) {
 	r.inPart, r.fresh = true, true
 	return h, nil
 }
+
+// consumed counts the bytes of the body before what Read gives next.
+func (r *relatedReader) consumed() int64 { return r.taken - int64(r.end-r.start) }
 
 type readerOnly struct{ io.Reader }
 
@@ -195,6 +199,7 @@ func (r *relatedReader) fill() error {
 	for range 100 {
 		n, err := r.src.Read(r.buf[r.end:])
 		r.end += n
+		r.taken += int64(n)
 		r.srcErr = err
 		if n > 0 {
 			return nil

@@ -43,7 +43,7 @@ func (rq *request) storeInstances() error {
 	case !ok:
 		return s.refuse(http.StatusUnsupportedMediaType, "Content-Type is missing or malformed")
 	case media.name == typeDICOM:
-		s.part(rq.Body(), typeDICOM, rq.ContentLength())
+		s.part(rq.Body(), typeDICOM, rq.ContentLength(), 0)
 	case media.name != typeRelated:
 		return s.refuse(http.StatusUnsupportedMediaType, "only application/dicom can be stored")
 	case media.inner != "" && media.inner != typeDICOM:
@@ -92,7 +92,7 @@ func (s *storing) related(boundary string) error {
 }
 
 // relatedPart stores one part if it is of a kind that can be stored.
-func (s *storing) relatedPart(header map[string]string, body io.Reader) {
+func (s *storing) relatedPart(header map[string]string, body *relatedReader) {
 	contentType := typeDICOM
 	if h := header["content-type"]; h != "" {
 		media, _ := parseMedia(h)
@@ -100,15 +100,19 @@ func (s *storing) relatedPart(header map[string]string, body io.Reader) {
 	}
 	switch enc := strings.ToLower(header["content-transfer-encoding"]); enc {
 	case "", "binary", "8bit", "7bit":
-		s.part(body, contentType, -1)
+		atMost := int64(0)
+		if n := s.ContentLength(); n > 0 {
+			atMost = max(n-body.consumed(), 1)
+		}
+		s.part(body, contentType, -1, atMost)
 	default:
 		s.parts++
 		s.other(reasonUnreadable, "content transfer encoding is not supported")
 	}
 }
 
-// part stores one instance of size bytes, -1 if that is not known.
-func (s *storing) part(body io.Reader, contentType string, size int64) {
+// part stores one instance of size bytes, or, if size is -1, at most atMost, 0 if that is not known either.
+func (s *storing) part(body io.Reader, contentType string, size, atMost int64) {
 	s.parts++
 	if contentType != typeDICOM {
 		s.media++
@@ -122,6 +126,7 @@ func (s *storing) part(body io.Reader, contentType string, size int64) {
 		Key:      store.Key{Bucket: s.bucket},
 		Body:     body,
 		Size:     size,
+		AtMost:   atMost,
 		Meta:     store.Meta{System: map[string]string{"content-type": typeDICOM}},
 		Origin:   s.origin(),
 		Instance: &store.InstancePut{Study: s.route.study},

@@ -2,13 +2,17 @@ package dicomweb_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
+	"gantry/dicomweb"
 	"gantry/store"
 )
 
@@ -264,5 +268,49 @@ func TestStowManyInOneRequest(t *testing.T) {
 		if got := s.get(d.place()); got.StatusCode != http.StatusOK {
 			t.Errorf("%d", got.StatusCode)
 		}
+	}
+}
+
+// announced notes what a put of unknown size can hold at most.
+type announced struct {
+	*store.Store
+	atMost []int64
+}
+
+func (a *announced) Begin(ctx context.Context, p *store.Put) (*store.Pending, error) {
+	a.atMost = append(a.atMost, p.AtMost)
+	return a.Store.Begin(ctx, p)
+}
+
+// TestPartsReserveWhatTheRequestCanHold: a part has no length of its own, but is within its request.
+func TestPartsReserveWhatTheRequestCanHold(t *testing.T) {
+	var seen *announced
+	s := start(t, store.Replace, func(c *dicomweb.Config) {
+		seen = &announced{Store: c.Objects.(*store.Store)}
+		c.Objects = seen
+	})
+	part := corpusFile(t, control)
+	body, contentType := multipartBody(part, part)
+	if a := s.do("POST", "/studies", body, "Content-Type", contentType); a.StatusCode != http.StatusOK {
+		t.Fatalf("%d %s", a.StatusCode, a.body)
+	}
+	first := int64(len(body) - bytes.Index(body, []byte("DICM")) + 128)
+	second := int64(len(body) - bytes.LastIndex(body, []byte("DICM")) + 128)
+	if !slices.Equal(seen.atMost, []int64{first, second}) {
+		t.Errorf("announced %v, want %v", seen.atMost, []int64{first, second})
+	}
+	seen.atMost = nil
+	rq, err := http.NewRequestWithContext(t.Context(), "POST", s.url+"/studies", io.MultiReader(bytes.NewReader(body)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	rq.Header.Set("Content-Type", contentType)
+	rs, err := transport.RoundTrip(rq)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rs.Body.Close()
+	if rs.StatusCode != http.StatusOK || !slices.Equal(seen.atMost, []int64{0, 0}) {
+		t.Errorf("in chunks: %d, announced %v", rs.StatusCode, seen.atMost)
 	}
 }

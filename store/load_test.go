@@ -218,6 +218,48 @@ func TestBodyBudget(t *testing.T) {
 	}
 }
 
+// TestBodyBudgetOfBoundedBodies: what a body of unknown size can hold at most is all that it takes from the budget, and all
+// that it may hold.
+func TestBodyBudgetOfBoundedBodies(t *testing.T) {
+	d := disk{fs: vfs.NewMem(), cat: catalog.NewMemDisk()}
+	s := open(t, d.config())
+	mustBucket(t, s, "plain", store.BucketSettings{})
+	for _, c := range []struct{ atMost, want int64 }{
+		{0, store.MaxRecord}, {1 << 40, store.MaxRecord}, {300 << 10, 512 << 10}, {5<<20 + 1, 5<<20 + 4<<10},
+	} {
+		gate := make(chan struct{})
+		done := make(chan error, 1)
+		go func() {
+			_, err := s.Put(t.Context(), &store.Put{Key: store.Key{Bucket: "plain", Name: "o"}, Body: stuckReader{gate}, Size: -1, AtMost: c.atMost})
+			done <- err
+		}()
+		waitUntil(func() bool { return store.BudgetInUse(s) != 0 })
+		if n := store.BudgetInUse(s); n != c.want {
+			t.Errorf("at most %d: %d bytes are reserved, want %d", c.atMost, n, c.want)
+		}
+		close(gate)
+		if err := <-done; !errors.Is(err, store.ErrIncompleteBody) {
+			t.Errorf("at most %d: %v", c.atMost, err)
+		}
+	}
+	const most = 300 << 10
+	for _, c := range []struct {
+		size, atMost int64
+		want         error
+	}{
+		{most - 1, most, nil}, {most, most, nil}, {most + 1, most, store.ErrIncompleteBody}, {0, most, nil},
+		{store.MaxRecord, store.MaxRecord, nil}, {store.MaxRecord + 1, store.MaxRecord + 1, nil},
+	} {
+		res, err := s.Put(t.Context(), &store.Put{Key: store.Key{Bucket: "plain", Name: "o"}, Body: zeroReader(c.size), Size: -1, AtMost: c.atMost})
+		if !errors.Is(err, c.want) || err == nil && res.Size != c.size {
+			t.Errorf("%d bytes of at most %d: %d stored, %v", c.size, c.atMost, res.Size, err)
+		}
+	}
+	if n := store.BudgetInUse(s); n != 0 {
+		t.Errorf("%d bytes are still taken", n)
+	}
+}
+
 // zeroReader gives n zeros.
 func zeroReader(n int64) io.Reader { return io.LimitReader(zeros{}, n) }
 

@@ -65,7 +65,7 @@ func (s *Store) PutPart(ctx context.Context, p *PutPart) (Part, error) {
 	if _, err := getUpload(s.catalog, b, p.Key, p.UploadID); err != nil {
 		return Part{}, err
 	}
-	up, err := s.receive(ctx, p.Body, p.Size)
+	up, err := s.receive(ctx, p.Body, p.Size, 0)
 	if err != nil {
 		return Part{}, err
 	}

@@ -64,7 +64,7 @@ func (s *Store) Begin(ctx context.Context, p *Put) (*Pending, error) {
 		return nil, err
 	}
 	// 1
-	up, err := s.receive(ctx, p.Body, p.Size)
+	up, err := s.receive(ctx, p.Body, p.Size, p.AtMost)
 	if err != nil {
 		return nil, err
 	}
@@ -150,18 +150,22 @@ type received struct {
 	claim  *budget.Reservation
 }
 
-// receive reads a body to its end. Bodies beyond MaxRecord stream into extents.
-func (s *Store) receive(ctx context.Context, r io.Reader, size int64) (*received, error) {
-	room := int64(MaxRecord)
-	if size >= 0 {
-		room = max(min(footprint(size), MaxRecord), 1)
+// receive reads a body to its end. Bodies beyond MaxRecord stream into extents. size is -1 if unknown, atMost 0.
+func (s *Store) receive(ctx context.Context, r io.Reader, size, atMost int64) (*received, error) {
+	limit := int64(MaxRecord)
+	if size < 0 && atMost > 0 {
+		limit = min(limit, atMost)
 	}
-	claim, err := s.budget.Acquire(ctx, room)
+	room := limit
+	if size >= 0 {
+		room = min(limit, size)
+	}
+	claim, err := s.budget.Acquire(ctx, max(footprint(room), 1))
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrBusy, err)
 	}
 	up := &received{store: s, claim: claim}
-	if err := up.read(ctx, r, size); err != nil {
+	if err := up.read(ctx, r, size, limit); err != nil {
 		up.close()
 		return nil, err
 	}
@@ -169,11 +173,12 @@ func (s *Store) receive(ctx context.Context, r io.Reader, size int64) (*received
 	return up, nil
 }
 
-func (u *received) read(ctx context.Context, r io.Reader, size int64) error {
+// read reads what fits limit, and sends what is more to the log, unless limit says that there is none.
+func (u *received) read(ctx context.Context, r io.Reader, size, limit int64) error {
 	if r == nil {
 		r = strings.NewReader("")
 	}
-	b, ended, err := readBody(r, size, MaxRecord)
+	b, ended, err := readBody(r, size, limit)
 	if err != nil {
 		return bodyError(err)
 	}
@@ -188,7 +193,7 @@ func (u *received) read(ctx context.Context, r io.Reader, size int64) error {
 	if rest == nil {
 		return u.checkSize(size)
 	}
-	if size == u.size {
+	if size == u.size || limit < MaxRecord {
 		return errBodyTooLong
 	}
 	return u.spill(ctx, rest, size)

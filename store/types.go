@@ -102,6 +102,9 @@ type Put struct {
 	// Body is read to its end; Size is its length, or -1 when unknown. A body that ends early or goes on is ErrIncompleteBody.
 	Body io.Reader
 	Size int64
+	// AtMost is the most that Body can hold, in bytes, where Size is -1; 0 if that is unknown, too. Memory for the body is reserved
+	// by it; a body that holds more is ErrIncompleteBody, or goes on as extents beyond MaxRecord.
+	AtMost int64
 	// Sums is called once after the end of Body, before anything becomes visible. An error refuses the put. May be nil.
 	Sums func() (Sums, error)
 	Meta
