@@ -89,6 +89,7 @@ func sameFrames(t *testing.T, a, b []byte, x, y *part10.Instance) {
 // what it says of dcmtk's.
 func TestExplicitLEAgreesWithDcmconv(t *testing.T) {
 	dcmconv := tool(t, "dcmconv")
+	known := knownDifferences(t)
 	for _, name := range corpusFiles(t, "valid") {
 		b := read(t, name)
 		in, err := index(b)
@@ -108,9 +109,19 @@ func TestExplicitLEAgreesWithDcmconv(t *testing.T) {
 			cmd := exec.Command(dcmconv, "-q", "+te", "-uc", name, theirs)
 			cmd.Env = append(os.Environ(), "DCMDICTPATH=/usr/share/libdcmtk17/dicom.dic")
 			if err := cmd.Run(); err != nil {
-				t.Skipf("dcmconv cannot convert it: %v", err)
+				if known[filepath.Base(name)+" +te"] == "" {
+					t.Errorf("dcmconv: %v", err)
+				}
+				return
 			}
-			got, want := dcmdump(t, ours), dcmdump(t, theirs)
+			got, err := dcmdump(t, ours, false)
+			if err != nil {
+				t.Fatalf("dcmdump of ours: %v", err)
+			}
+			want, err := dcmdump(t, theirs, false)
+			if err != nil {
+				t.Fatalf("dcmdump of dcmconv's: %v", err)
+			}
 			for path, w := range want {
 				g, ok := got[path]
 				if !ok {
