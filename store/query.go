@@ -78,6 +78,7 @@ func searchBounds(bucket uint64, ix Index, lo, hi string) (from, to []byte) {
 	return from, to
 }
 
+// decodeHit makes one string of all but the indexed value and cuts the fields out of it: a scan decodes every hit of an index.
 func decodeHit(ix Index, key, value []byte) (Hit, error) {
 	cut := catalog.CutString
 	if ix == ByDate {
@@ -87,8 +88,14 @@ func decodeHit(ix Index, key, value []byte) (Hit, error) {
 	if err != nil {
 		return Hit{}, err
 	}
-	d := decoder{b: value}
-	return Hit{Value: v, Study: string(study), Detail: d.str(), Date: d.str(), Time: d.str()}, d.err
+	var buf [128]byte
+	text := string(append(append(buf[:0], study...), value...))
+	h, d := Hit{Value: v, Study: text[:len(study)]}, decoder{b: value}
+	for _, field := range [...]*string{&h.Detail, &h.Date, &h.Time} {
+		n, end := len(d.bytes()), len(text)-len(d.b)
+		*field = text[end-n : end]
+	}
+	return h, d.err
 }
 
 // Study gives a study: ErrNoBucket, ErrNotFound.
