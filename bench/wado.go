@@ -91,7 +91,8 @@ func prepareWadoInstance(ctx context.Context, s *Session, step *Step) (operation
 	}, nil
 }
 
-func prepareWadoSeries(ctx context.Context, s *Session, step *Step) (operation, error) {
+// longSeries are the stored series of 10 or more instances.
+func (s *Session) longSeries(ctx context.Context, step *Step) ([]*Series, error) {
 	studies, err := s.ensureStudies(ctx, step.Studies)
 	if err != nil {
 		return nil, err
@@ -99,6 +100,14 @@ func prepareWadoSeries(ctx context.Context, s *Session, step *Step) (operation, 
 	all := seriesOf(studies, func(se *Series) bool { return len(se.Instances) >= 10 })
 	if len(all) == 0 {
 		return nil, fmt.Errorf("no series of 10 or more instances in %d studies", step.Studies)
+	}
+	return all, nil
+}
+
+func prepareWadoSeries(ctx context.Context, s *Session, step *Step) (operation, error) {
+	all, err := s.longSeries(ctx, step)
+	if err != nil {
+		return nil, err
 	}
 	return func(ctx context.Context, w *worker, n int64) (moved, error) {
 		se := pick(s, all, n)
@@ -141,13 +150,9 @@ func (s *Session) fetchFrames(ctx context.Context, c *client, in *Instance, fram
 }
 
 func prepareMetadata(ctx context.Context, s *Session, step *Step) (operation, error) {
-	studies, err := s.ensureStudies(ctx, step.Studies)
+	all, err := s.longSeries(ctx, step)
 	if err != nil {
 		return nil, err
-	}
-	all := seriesOf(studies, func(se *Series) bool { return len(se.Instances) >= 10 })
-	if len(all) == 0 {
-		return nil, fmt.Errorf("no series of 10 or more instances in %d studies", step.Studies)
 	}
 	return func(ctx context.Context, w *worker, n int64) (moved, error) {
 		return s.fetchMetadata(ctx, w.client, pick(s, all, n))

@@ -47,11 +47,7 @@ func (rq *request) frames() error {
 	if rq.route.badFrames {
 		return badRequest("frames are a list of numbers from 1, at most %d", maxFrames)
 	}
-	row, err := rq.instanceRow()
-	if err != nil {
-		return err
-	}
-	o, err := rq.open(refOf(&row))
+	row, o, err := rq.openInstance()
 	if err != nil {
 		return err
 	}
@@ -274,11 +270,7 @@ func (p *piece) copy(w io.Writer, o *store.Object) error {
 
 // bulkData serves the value of one element, named as in BulkDataURI (PS3.18 10.4.1.1.5).
 func (rq *request) bulkData() error {
-	row, err := rq.instanceRow()
-	if err != nil {
-		return err
-	}
-	o, err := rq.open(refOf(&row))
+	row, o, err := rq.openInstance()
 	if err != nil {
 		return err
 	}

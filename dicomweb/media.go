@@ -4,6 +4,8 @@ import (
 	"sort"
 	"strconv"
 	"strings"
+
+	"gantry/internal/httpx"
 )
 
 // Media types of PS3.18 8.7.
@@ -60,7 +62,7 @@ func parseAccept(values []string) []mediaRange {
 		if len(v) > maxAcceptBytes {
 			continue
 		}
-		for _, element := range splitOutsideQuotes(v, ',') {
+		for _, element := range httpx.SplitUnquoted(v, ',') {
 			m, ok := parseMedia(element)
 			if ok && m.quality > 0 && len(out) < maxMediaRanges {
 				out = append(out, m)
@@ -78,7 +80,7 @@ func parseAccept(values []string) []mediaRange {
 
 // parseMedia reads one media type with parameters.
 func parseMedia(s string) (mediaRange, bool) {
-	fields := splitOutsideQuotes(s, ';')
+	fields := httpx.SplitUnquoted(s, ';')
 	if len(fields) > maxMediaParams {
 		fields = fields[:maxMediaParams]
 	}
@@ -149,22 +151,4 @@ func unquote(s string) string {
 		b.WriteByte(s[i])
 	}
 	return b.String()
-}
-
-// splitOutsideQuotes splits at sep, but not inside quoted strings.
-func splitOutsideQuotes(s string, sep byte) []string {
-	var out []string
-	start, quoted := 0, false
-	for i := 0; i < len(s); i++ {
-		switch {
-		case quoted && s[i] == '\\':
-			i++
-		case s[i] == '"':
-			quoted = !quoted
-		case s[i] == sep && !quoted:
-			out = append(out, s[start:i])
-			start = i + 1
-		}
-	}
-	return append(out, s[start:])
 }

@@ -61,6 +61,14 @@ func (rq *request) instanceRow() (store.InstanceRow, error) {
 	return row, nil
 }
 
+// openInstance opens the instance that the URL names.
+func (rq *request) openInstance() (row store.InstanceRow, o *store.Object, err error) {
+	if row, err = rq.instanceRow(); err == nil {
+		o, err = rq.open(refOf(&row))
+	}
+	return row, o, err
+}
+
 // form is how instances are to be sent.
 type form struct {
 	single bool   // not wrapped in multipart/related

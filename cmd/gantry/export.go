@@ -209,7 +209,7 @@ func (ex *exporter) exportAll(ctx context.Context, stderr io.Writer) error {
 			return nil
 		})
 	}
-	stop := ex.watch(newProgress(stderr))
+	stop := newProgress(stderr).watch(ex.line)
 	err := g.Wait()
 	stop()
 	fmt.Fprintf(stderr, "%d found: %d written (%s), %d there already, %d failed\n", ex.found, ex.count[written],
@@ -225,30 +225,6 @@ func (ex *exporter) exportAll(ctx context.Context, stderr io.Writer) error {
 		return errFindings
 	}
 	return nil
-}
-
-func (ex *exporter) watch(p *progress) (stop func()) {
-	quit, done := make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(done)
-		tick := time.NewTicker(watchEvery)
-		defer tick.Stop()
-		for {
-			select {
-			case <-tick.C:
-				if p.due() {
-					p.show(ex.line(p))
-				}
-			case <-quit:
-				p.end()
-				return
-			}
-		}
-	}()
-	return func() {
-		close(quit)
-		<-done
-	}
 }
 
 func (ex *exporter) line(p *progress) string {

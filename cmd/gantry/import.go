@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"time"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
@@ -135,7 +134,7 @@ func (im *importer) importAll(ctx context.Context, trees trees, stderr io.Writer
 		defer close(counted)
 		trees.count(cctx, im.tally)
 	}()
-	stop := im.tally.watch(newProgress(stderr))
+	stop := newProgress(stderr).watch(im.tally.line)
 	err := g.Wait()
 	stopCounting()
 	<-counted
@@ -235,6 +234,3 @@ func (im *importer) openState(ctx context.Context, c *Config, stderr io.Writer) 
 	}
 	return st, nil
 }
-
-// watchEvery is how often the progress is looked at.
-const watchEvery = 100 * time.Millisecond

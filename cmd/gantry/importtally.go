@@ -8,7 +8,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"time"
 
 	"gantry/console"
 )
@@ -87,31 +86,6 @@ func (t *tally) countDone() {
 	t.mu.Lock()
 	t.counted = true
 	t.mu.Unlock()
-}
-
-// watch shows the progress until stop is called.
-func (t *tally) watch(p *progress) (stop func()) {
-	quit, done := make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(done)
-		tick := time.NewTicker(watchEvery)
-		defer tick.Stop()
-		for {
-			select {
-			case <-tick.C:
-				if p.due() {
-					p.show(t.line(p))
-				}
-			case <-quit:
-				p.end()
-				return
-			}
-		}
-	}()
-	return func() {
-		close(quit)
-		<-done
-	}
 }
 
 // line is the progress. The rate leaves out what earlier runs have stored; so does the time left, as far as can be known.

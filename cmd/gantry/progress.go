@@ -22,6 +22,7 @@ type progress struct {
 const (
 	progressOnTerminal = 200 * time.Millisecond
 	progressInLog      = 5 * time.Second
+	watchEvery         = 100 * time.Millisecond // how often the progress is looked at
 )
 
 func newProgress(w io.Writer) *progress {
@@ -54,6 +55,31 @@ func (p *progress) end() {
 	if p.open {
 		fmt.Fprintln(p.w)
 		p.open = false
+	}
+}
+
+// watch shows what line says, now and then, until stop is called.
+func (p *progress) watch(line func(*progress) string) (stop func()) {
+	quit, done := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(done)
+		tick := time.NewTicker(watchEvery)
+		defer tick.Stop()
+		for {
+			select {
+			case <-tick.C:
+				if p.due() {
+					p.show(line(p))
+				}
+			case <-quit:
+				p.end()
+				return
+			}
+		}
+	}()
+	return func() {
+		close(quit)
+		<-done
 	}
 }
 

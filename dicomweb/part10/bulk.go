@@ -42,24 +42,7 @@ func Element(r io.ReaderAt, size int64, path string) (*Value, error) {
 		return nil, err
 	}
 	defer o.close()
-	for {
-		e, ok, err := o.nextTop()
-		switch {
-		case err != nil:
-			return nil, err
-		case !ok:
-			return nil, ErrNoElement
-		case e.tag == steps[0].tag:
-			return o.descend(&e, o.end, steps)
-		case e.tag == 0x00280103:
-			err = o.noteSigned(&e)
-		default:
-			err = o.skip(&e, o.end, 0)
-		}
-		if err != nil {
-			return nil, err
-		}
-	}
+	return o.seek(o.end, steps, o.nextTop)
 }
 
 // noteSigned keeps PixelRepresentation, on which implicit VRs depend.
@@ -122,7 +105,7 @@ func (o *object) descend(e *element, limit int64, steps []step) (*Value, error) 
 		case !ok:
 			return nil, ErrNoElement
 		case n == steps[0].item:
-			return o.descendItem(&item, steps[1:])
+			return o.seek(item.stop, steps[1:], func() (element, bool, error) { return o.nextIn(&item) })
 		case item.length != undefined:
 			err = o.cut(o.skipTo(item.stop), e.tag)
 		default:
@@ -134,20 +117,21 @@ func (o *object) descend(e *element, limit int64, steps []step) (*Value, error) 
 	}
 }
 
-func (o *object) descendItem(item *element, steps []step) (*Value, error) {
+// seek goes to the first of the steps among the elements that next gives, and from there on.
+func (o *object) seek(limit int64, steps []step, next func() (element, bool, error)) (*Value, error) {
 	for {
-		e, ok, err := o.nextIn(item)
+		e, ok, err := next()
 		switch {
 		case err != nil:
 			return nil, err
 		case !ok:
 			return nil, ErrNoElement
 		case e.tag == steps[0].tag:
-			return o.descend(&e, item.stop, steps)
+			return o.descend(&e, limit, steps)
 		case e.tag == 0x00280103:
 			err = o.noteSigned(&e)
 		default:
-			err = o.skip(&e, item.stop, 0)
+			err = o.skip(&e, limit, 0)
 		}
 		if err != nil {
 			return nil, err

@@ -77,10 +77,10 @@ func (s *Server) trusts(ip netip.Addr) bool {
 // client which isn't itself a trusted proxy.
 func (s *Server) parseForwarded(values []string) forwarded {
 	var out forwarded
-	hops := splitUnquoted(strings.Join(values, ","), ',')
+	hops := SplitUnquoted(strings.Join(values, ","), ',')
 	for i := len(hops) - 1; i >= 0 && i >= len(hops)-maxForwardedHops; i-- {
 		hop := forwarded{}
-		for _, pair := range splitUnquoted(hops[i], ';') {
+		for _, pair := range SplitUnquoted(hops[i], ';') {
 			k, v, _ := strings.Cut(strings.TrimSpace(pair), "=")
 			v = unquote(v)
 			switch strings.ToLower(k) {
@@ -104,7 +104,7 @@ func (s *Server) parseForwarded(values []string) forwarded {
 // X-Forwarded-For, but usually replace the others.
 func (s *Server) parseXForwarded(xff, proto, host []string) forwarded {
 	var out forwarded
-	hops := splitUnquoted(strings.Join(xff, ","), ',')
+	hops := SplitUnquoted(strings.Join(xff, ","), ',')
 	at := len(hops) - 1
 	for i := at; i >= 0 && i >= len(hops)-maxForwardedHops; i-- {
 		ip := parseNode(strings.TrimSpace(hops[i]))
@@ -130,11 +130,8 @@ func pick(values []string, at, hops int) string {
 	return strings.TrimSpace(list[len(list)-1])
 }
 
-// splitUnquoted splits at sep outside of quoted strings.
-func splitUnquoted(s string, sep byte) []string {
-	if s == "" {
-		return nil
-	}
+// SplitUnquoted splits the value of a header at sep, but not inside quoted strings (RFC 9110 5.6.4).
+func SplitUnquoted(s string, sep byte) []string {
 	var out []string
 	quoted, from := false, 0
 	for i := 0; i < len(s); i++ {
