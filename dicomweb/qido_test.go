@@ -150,6 +150,9 @@ func TestQueryParameters(t *testing.T) {
 		{"/studies?NoSuchAttribute=1", 6},
 		{"/studies?99980010=1", 6},
 		{"/studies?StudyDate=18000101-18000102", 0},
+		{"/studies?PatientName=%5E%5E", 6},
+		{"/studies?PatientName=*%5E*==", 6},
+		{"/studies?fuzzymatching=true&PatientName=%5E", 6},
 		{"/studies?SOPInstanceUID=" + d.str("00080018"), 1},
 		{"/studies?SeriesInstanceUID=" + d.str("0020000E"), 1},
 		{"/series?SeriesInstanceUID=" + d.str("0020000E"), 1},
@@ -169,7 +172,8 @@ func TestQueryParameters(t *testing.T) {
 			t.Errorf("%s: %d results, want %d", c.path, len(got), c.want)
 		}
 	}
-	for _, path := range []string{"/studies?limit=x", "/studies?limit=-1", "/studies?offset=a", "/studies?StudyDate=yesterday"} {
+	for _, path := range []string{"/studies?limit=x", "/studies?limit=-1", "/studies?offset=a", "/studies?StudyDate=yesterday",
+		"/studies?PatientID=50%", "/studies?PatientID=%zz&StudyID=1"} {
 		if a := s.get(path); a.StatusCode != http.StatusBadRequest {
 			t.Errorf("%s: %d", path, a.StatusCode)
 		}

@@ -206,7 +206,7 @@ func (q *query) attribute(p param) error {
 	}
 	q.include[path[0]] = true
 	k := key{path: path, vr: vrOf(path[len(path)-1]), value: p.value}
-	if strings.Trim(p.value, "* ") == "" { // universal matching: only asks for the attribute
+	if universal(k) { // only asks for the attribute
 		return nil
 	}
 	if k.level, ok = recorded(path[0]); !ok {
@@ -223,6 +223,16 @@ func (q *query) attribute(p param) error {
 	}
 	q.keys = append(q.keys, k)
 	return nil
+}
+
+// universal tells whether a key matches everything (PS3.4 C.2.2.2.3). A person name may be all delimiters: that is what
+// a form sends whose fields were left empty.
+func universal(k key) bool {
+	blank := "* "
+	if k.vr == "PN" {
+		blank = "* ^="
+	}
+	return strings.Trim(k.value, blank) == ""
 }
 
 // matcherFor compiles the value of a key by the attribute's VR; nil means that values of this VR are not matched.

@@ -8,6 +8,9 @@ func (rq *request) query() error {
 		return notAcceptable()
 	}
 	raw := rq.Query()
+	if err := raw.Err(); err != nil {
+		return err // a filter left out would answer with other patients' studies
+	}
 	params := make([]param, 0, raw.Len())
 	for i := range raw.Len() {
 		name, value := raw.At(i)
@@ -16,9 +19,6 @@ func (rq *request) query() error {
 	q, err := parseQuery(rq.route, params)
 	if err != nil {
 		return err
-	}
-	if raw.Err() != nil {
-		q.ignore("a parameter that could not be decoded")
 	}
 	if err := rq.g.queries.Acquire(rq.ctx, 1); err != nil {
 		return err

@@ -308,6 +308,9 @@ func TestRetrieveForms(t *testing.T) {
 	if a := s.get(u + "&contentType=image/jpeg"); a.StatusCode != http.StatusNotAcceptable {
 		t.Errorf("WADO-URI of a JPEG: %d", a.StatusCode)
 	}
+	if a := s.get(u + "&anonymize=yes"); a.StatusCode != http.StatusNotImplemented {
+		t.Errorf("WADO-URI of a de-identified object: %d", a.StatusCode)
+	}
 	if a := s.get("/wado?requestType=WADO"); a.StatusCode != http.StatusBadRequest {
 		t.Errorf("WADO-URI without UIDs: %d", a.StatusCode)
 	}

@@ -15,6 +15,9 @@ func (rq *request) wadoURI() error {
 	if err := q.Err(); err != nil {
 		return err
 	}
+	if q.Has("anonymize") { // PS3.18 9.4.1.2.2: whoever asks for that must not get names instead
+		return &requestError{status: http.StatusNotImplemented, message: "objects are not de-identified by this release"}
+	}
 	f := form{single: true, syntax: anyTransfer}
 	if q.Has("transferSyntax") {
 		f.syntax = q.Get("transferSyntax")
