@@ -233,6 +233,7 @@ func TestCopy(t *testing.T) {
 	dup("dst").want(400, "InvalidRequest")
 	dup("dst", "X-Amz-Metadata-Directive", "REPLACE").want(200, "")
 	dup("dst", "X-Amz-Storage-Class", "STANDARD_IA").want(200, "")
+	dup("x", "X-Amz-Copy-Source-Range", "bytes=0-1").want(501, "NotImplemented")
 	dup("x", "X-Amz-Metadata-Directive", "MIX").want(400, "InvalidArgument")
 	etag := md5hex("bytes")
 	const before, after = "Sat, 01 Jan 2000 00:00:00 GMT", "Sat, 01 Jan 2050 00:00:00 GMT"

@@ -78,6 +78,9 @@ func (g *Gateway) copyObject(r *request) error {
 	if err != nil {
 		return err
 	}
+	if _, ranged := r.lookupAmz("x-amz-copy-source-range"); ranged { // that is UploadPartCopy's; the whole would be a wrong answer
+		return errNotImplemented("Header", "x-amz-copy-source-range")
+	}
 	src, err := g.openSource(r)
 	if err != nil {
 		return err

@@ -121,6 +121,9 @@ func parseTags(raw string) (map[string]string, error) {
 		if n := utf8.RuneCountInString(p.Name); n == 0 || n > maxTagKey || !utf8.ValidString(p.Name) {
 			return nil, newError(codeInvalidTag, "The TagKey you have provided is invalid")
 		}
+		if strings.HasPrefix(p.Name, "aws:") {
+			return nil, newError(codeInvalidTag, "System tags cannot be added/updated by requester")
+		}
 		if utf8.RuneCountInString(p.Value) > maxTagValue || !utf8.ValidString(p.Value) {
 			return nil, newError(codeInvalidTag, "The TagValue you have provided is invalid")
 		}
