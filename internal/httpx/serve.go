@@ -164,7 +164,7 @@ func (s *Server) record(c *Ctx) {
 		in: c.body.read, out: c.sent, aborted: c.stream.err != nil})
 	level := slog.LevelDebug
 	switch {
-	case status >= http.StatusInternalServerError || c.stream.err != nil && c.conn.writeErr == nil:
+	case status >= http.StatusInternalServerError && status != http.StatusNotImplemented || c.stream.err != nil && c.conn.writeErr == nil:
 		level = slog.LevelError
 	case status >= http.StatusBadRequest || c.stream.err != nil:
 		level = slog.LevelInfo
