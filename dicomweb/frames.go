@@ -6,7 +6,6 @@ import (
 	"io"
 	"net/http"
 	"strconv"
-	"strings"
 
 	"gantry/dicomweb/part10"
 	"gantry/store"
@@ -290,7 +289,7 @@ func (rq *request) bulkData() error {
 // valueOf finds the value that the path names. Compressed pixel data is one piece a frame, or one altogether if it has no
 // separate frames.
 func (rq *request) valueOf(row *store.InstanceRow, o *store.Object) (*pixels, error) {
-	v, err := part10.Element(o, o.Size, strings.ToUpper(rq.route.bulkPath))
+	v, err := part10.Element(o, o.Size, rq.route.bulkPath)
 	switch {
 	case errors.Is(err, part10.ErrPath) || errors.Is(err, part10.ErrNoElement):
 		return nil, notFound("bulk data")

@@ -134,7 +134,7 @@ func (r *route) parseLeaf(seg []string) {
 	case len(seg) == 1 && seg[0] == "pixeldata":
 		r.resource = resFrames // all of them
 	case seg[0] == "bulkdata" && len(seg) > 1:
-		r.resource, r.bulkPath = resBulkData, unescape(strings.Join(seg[1:], "/"))
+		r.resource, r.bulkPath = resBulkData, strings.ToUpper(unescape(strings.Join(seg[1:], "/")))
 	case seg[0] == "frames" && len(seg) == 2:
 		r.resource = resFrames
 		r.frames, r.badFrames = parseFrames(unescape(seg[1]))

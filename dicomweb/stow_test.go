@@ -194,6 +194,9 @@ func TestStowRequestForms(t *testing.T) {
 			continue
 		}
 		d := a.module(t)
+		if strings.Contains(string(a.body), `\n`) {
+			t.Errorf("%s: more than one line in %s", c.name, a.body)
+		}
 		if c.want == 200 && len(d["00081199"].Value) != 1 || c.want != 200 && len(d.reasons("0008119A")) != 1 {
 			t.Errorf("%s: %s", c.name, a.body)
 		}

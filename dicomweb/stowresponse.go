@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"encoding/xml"
 	"strconv"
+	"strings"
 	"unicode/utf8"
 )
 
@@ -88,7 +89,8 @@ func (s stored) attributes() []attribute {
 func (f failed) attributes() []attribute {
 	var out []attribute
 	if f.comment != "" {
-		out = append(out, attribute{tag: "00000902", vr: "LO", keyword: "ErrorComment", values: []any{cut(f.comment, maxErrorComment)}})
+		comment, _, _ := strings.Cut(f.comment, "\n") // an LO has one line
+		out = append(out, attribute{tag: "00000902", vr: "LO", keyword: "ErrorComment", values: []any{cut(comment, maxErrorComment)}})
 	}
 	if f.sop != "" {
 		out = append(out,

@@ -78,6 +78,12 @@ func TestFramesOfCorpus(t *testing.T) {
 				t.Errorf("%s: frame %d differs: %d bytes, want %d", name, n, len(bodies[i]), len(want))
 			}
 		}
+		if last > 1 { // one part a frame, however the tag is written
+			upper, lower := s.get(path+"/bulkdata/7FE00010"), s.get(path+"/bulkdata/7fe00010")
+			if upper.StatusCode != lower.StatusCode || upper.ContentLength != lower.ContentLength {
+				t.Errorf("%s: pixel data by a tag in lower case: %d, %d bytes, want %d", name, lower.StatusCode, lower.ContentLength, upper.ContentLength)
+			}
+		}
 		if a := s.get(fmt.Sprintf("%s/frames/%d", path, last+1)); a.StatusCode != http.StatusNotFound {
 			t.Errorf("%s: frame past the end: %d", name, a.StatusCode)
 		}
