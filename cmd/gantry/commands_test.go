@@ -93,6 +93,11 @@ func TestWithoutAKeyNothingIsServed(t *testing.T) {
 
 func TestNoAuthIsForEverybodyOnThisMachine(t *testing.T) {
 	r := newSite(t).serve("--no-auth")
+	for what, hint := range r.said {
+		if strings.Contains(what+hint, "curl -u") {
+			t.Errorf("a hint with a key where there is none: %s: %s", what, hint)
+		}
+	}
 	for _, path := range []string{"/", "/api/status", "/dicomweb/studies"} {
 		if status, _, body := r.get(path, false); status != http.StatusOK {
 			t.Errorf("%s: %d %s", path, status, body)

@@ -269,20 +269,21 @@ func (s *server) announce(w io.Writer, s3Addr, webAddr net.Addr) {
 	s3URL, webURL := scheme+"://"+s3Addr.String(), scheme+"://"+webAddr.String()
 	var b strings.Builder
 	fmt.Fprintf(&b, "s3: %s\ndicomweb: %s/dicomweb\nconsole: %s/\nmetrics: %s/metrics\n", s3URL, webURL, webURL, webURL)
-	key, secret := "KEY_ID", "SECRET"
+	login := "-u KEY_ID:SECRET "
 	switch {
 	case s.cfg.NoAuth:
+		login = ""
 		fmt.Fprintln(&b, "no authentication: everyone on this machine may do everything")
 	case s.isNew:
-		key, secret = s.root.ID, s.root.Secret
-		fmt.Fprintf(&b, "root key id: %s\nroot secret: %s\n(shown once; kept in %s)\n", key, secret, s.cfg.rootKeyFile())
+		login = "-u " + s.root.ID + ":" + s.root.Secret + " "
+		fmt.Fprintf(&b, "root key id: %s\nroot secret: %s\n(shown once; kept in %s)\n", s.root.ID, s.root.Secret, s.cfg.rootKeyFile())
 	case os.Getenv("GANTRY_ROOT_KEY_ID") != "":
 		fmt.Fprintf(&b, "root key id: %s (from the environment)\n", s.root.ID)
 	default:
 		fmt.Fprintf(&b, "root key: see %s\n", s.cfg.rootKeyFile())
 	}
-	fmt.Fprintf(&b, "\nSend a first image:\n  curl -u %s:%s -H 'Content-Type: application/dicom' --data-binary @image.dcm %s/dicomweb/studies\n", key, secret, webURL)
-	fmt.Fprintf(&b, "Find it again:\n  curl -u %s:%s %s/dicomweb/studies\n\nready\n", key, secret, webURL)
+	fmt.Fprintf(&b, "\nSend a first image:\n  curl %s-H 'Content-Type: application/dicom' --data-binary @image.dcm %s/dicomweb/studies\n", login, webURL)
+	fmt.Fprintf(&b, "Find it again:\n  curl %s%s/dicomweb/studies\n\nready\n", login, webURL)
 	_, _ = io.WriteString(w, b.String())
 }
 
