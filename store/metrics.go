@@ -5,8 +5,6 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-
-	"gantry/store/segment"
 )
 
 // metrics are what an operator watches of a store. They carry no names of objects.
@@ -62,7 +60,7 @@ func (m *metrics) batch(records int, bytes int64, d time.Duration) {
 	m.recent.add(d)
 }
 
-func (m *metrics) stored(*segment.Header) { m.objects.Inc() }
+func (m *metrics) stored() { m.objects.Inc() }
 
 func (m *metrics) corrupt() {
 	m.damage.Inc()

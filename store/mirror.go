@@ -25,6 +25,6 @@ func (s *Store) sendToMirror(b *batch, data [][]byte) (durable func() error) {
 	}
 	return s.cfg.Mirror.Send(Batch{
 		Epoch: s.epoch(), LSN: LSN(b.records[0].header.LSN), Segment: s.wal.active().base,
-		CommitPoint: LSN(s.wal.end.Load()), Bytes: b.size, Data: data,
+		CommitPoint: LSN(b.records[0].header.CommitPoint), Bytes: b.size, Data: data,
 	})
 }

@@ -252,7 +252,7 @@ func (s *Store) Complete(ctx context.Context, c *Complete) (PutResult, error) {
 	if err != nil {
 		return PutResult{}, d.refuse(err)
 	}
-	s.metrics.stored(d.object.header)
+	s.metrics.stored()
 	info := entryOf(d.object.header).info(c.Key)
 	return PutResult{Info: info, Stored: true, Duplicate: d.duplicate, Unindexed: d.unindexed}, nil
 }

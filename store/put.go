@@ -94,7 +94,7 @@ func (p *Pending) Wait() (PutResult, error) {
 	if d.same != nil {
 		return PutResult{Info: *d.same, Unindexed: d.unindexed}, nil
 	}
-	p.store.metrics.stored(d.object.header)
+	p.store.metrics.stored()
 	info := entryOf(d.object.header).info(Key{Bucket: d.put.Bucket, Name: d.object.header.Fields.Key})
 	return PutResult{Info: info, Stored: true, Duplicate: d.duplicate, Unindexed: d.unindexed}, nil
 }
