@@ -42,8 +42,8 @@ func Index(_ context.Context, r io.ReaderAt, size int64) (*store.Instance, error
 	return &store.Instance{
 		Identity: store.Identity{
 			Study: in.StudyUID, Series: in.SeriesUID, SOP: in.SOPUID, SOPClass: in.SOPClass,
-			TransferSyntax: in.TransferSyntax, HeaderLen: in.HeaderLen, FrameCount: frames,
-			Frames: in.Frames, FramesScan: in.FramesScan, DataSetSHA256: in.SHA256,
+			TransferSyntax: in.TransferSyntax, DataSet: in.DataSet, HeaderLen: in.HeaderLen,
+			FrameCount: frames, Frames: in.Frames, FramesScan: in.FramesScan,
 		},
 		Charset:   in.Charset,
 		PatientID: in.PatientID, PatientIDIssuer: in.PatientIDIssuer,

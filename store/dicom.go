@@ -17,11 +17,11 @@ type Identity struct {
 	Study, Series, SOP string // instance UIDs
 	SOPClass           string
 	TransferSyntax     string // as received
+	DataSet            int64  // where the data set begins, after preamble and group 2
 	HeaderLen          int64  // bytes before the PixelData element; the whole size where there is none
 	FrameCount         int    // 0 where there are no pixels
 	Frames             []byte // frame table in the reader's own encoding; nil if FramesScan or no pixels
 	FramesScan         bool   // the table is too large for the record: read the object to find frames
-	DataSetSHA256      [32]byte
 }
 
 // Instance is what an Indexer finds out about an object.

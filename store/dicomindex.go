@@ -2,7 +2,6 @@ package store
 
 import (
 	"encoding/base64"
-	"encoding/hex"
 	"errors"
 	"slices"
 	"strings"
@@ -362,10 +361,7 @@ func objectSize(h *segment.Header) int64 {
 func identityOf(d *segment.DICOM) Identity {
 	id := Identity{
 		Study: d.Study, Series: d.Series, SOP: d.SOPInstance, SOPClass: d.SOPClass, TransferSyntax: d.TransferSyntax,
-		HeaderLen: d.HeaderLen, FrameCount: d.FrameCount, FramesScan: d.FramesScan,
-	}
-	if b, err := hex.DecodeString(d.SHA256); err == nil {
-		copy(id.DataSetSHA256[:], b)
+		DataSet: d.DataSet, HeaderLen: d.HeaderLen, FrameCount: d.FrameCount, FramesScan: d.FramesScan,
 	}
 	if b, err := base64.StdEncoding.DecodeString(d.Frames); err == nil && len(b) > 0 {
 		id.Frames = b
@@ -375,8 +371,8 @@ func identityOf(d *segment.DICOM) Identity {
 
 func dicomFields(in *Instance) *segment.DICOM {
 	return &segment.DICOM{
-		SHA256: hex.EncodeToString(in.DataSetSHA256[:]), SOPClass: in.SOPClass, SOPInstance: in.SOP, Series: in.Series,
-		Study: in.Study, TransferSyntax: in.TransferSyntax, Charset: in.Charset, HeaderLen: in.HeaderLen,
+		SOPClass: in.SOPClass, SOPInstance: in.SOP, Series: in.Series,
+		Study: in.Study, TransferSyntax: in.TransferSyntax, Charset: in.Charset, DataSet: in.DataSet, HeaderLen: in.HeaderLen,
 		FrameCount: in.FrameCount, Frames: base64.StdEncoding.EncodeToString(in.Frames), FramesScan: in.FramesScan,
 		PatientID: in.PatientID, PatientIDIssuer: in.PatientIDIssuer, Accession: in.Accession,
 		AccessionIssuer: in.AccessionIssuer, Modality: in.Modality, StudyDate: in.StudyDate, StudyTime: in.StudyTime,

@@ -117,11 +117,11 @@ func (id *Identity) append(b []byte, name string) []byte {
 		b = appendStr(appendStr(appendStr(b, id.Study), id.Series), id.SOP)
 	}
 	b = appendStr(appendStr(b, id.SOPClass), id.TransferSyntax)
+	b = appendInt(b, id.DataSet)
 	b = appendInt(b, id.HeaderLen)
 	b = appendInt(b, int64(id.FrameCount))
 	b = appendStr(b, id.Frames)
-	b = appendBool(b, id.FramesScan)
-	return append(b, id.DataSetSHA256[:]...)
+	return appendBool(b, id.FramesScan)
 }
 
 func (d *decoder) identity(name string) *Identity {
@@ -136,15 +136,10 @@ func (d *decoder) identity(name string) *Identity {
 		id.Study, id.Series, id.SOP = d.str(), d.str(), d.str()
 	}
 	id.SOPClass, id.TransferSyntax = d.str(), d.str()
-	id.HeaderLen, id.FrameCount = d.int(), int(d.int())
+	id.DataSet, id.HeaderLen, id.FrameCount = d.int(), d.int(), int(d.int())
 	if f := d.bytes(); len(f) > 0 {
 		id.Frames = append([]byte(nil), f...)
 	}
 	id.FramesScan = d.bool()
-	if len(d.b) < len(id.DataSetSHA256) {
-		d.fail()
-		return nil
-	}
-	d.b = d.b[copy(id.DataSetSHA256[:], d.b):]
 	return id
 }

@@ -142,8 +142,11 @@ func (s *Store) settleGroup(group []*batch) {
 			b.tx.inFlight = nil // else each transaction would keep all before it alive
 		}
 		for _, o := range b.ops {
-			o.free()
-			o.done <- o.outcome(err)
+			out := o.outcome(err)
+			if !errors.Is(out, errUndecided) { // it will come again
+				o.free()
+			}
+			o.done <- out
 		}
 		s.flight.leave()
 	}

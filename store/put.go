@@ -2,13 +2,11 @@ package store
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/binary"
+	"crypto/rand"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
-	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -87,7 +85,18 @@ func (s *Store) Begin(ctx context.Context, p *Put) (*Pending, error) {
 func (p *Pending) Wait() (PutResult, error) {
 	d := p.draft
 	defer d.upload.close()
-	if err := p.store.await(p.op); err != nil {
+	err := p.store.await(p.op)
+	for errors.Is(err, errUndecided) {
+		if err = p.store.compare(d); err == nil {
+			err = p.store.enqueue(context.Background(), p.op)
+		}
+		if err != nil {
+			p.op.free()
+			break
+		}
+		err = p.store.await(p.op)
+	}
+	if err != nil {
 		return PutResult{}, d.refuse(err)
 	}
 	d.upload.committed()
@@ -305,7 +314,9 @@ type draft struct {
 	instance  *Instance
 	unindexed error
 	duplicate bool
-	same      *Info // set by check: this data set is stored already
+	same      *Info        // set by check: this data set is stored already
+	undecided []sopEntry   // what check wants to have compared before it can decide
+	compared  map[LSN]bool // which objects were compared, and whether they hold the same data set
 }
 
 // refuse adds the identity to an error, if it is known.
@@ -336,7 +347,7 @@ func (s *Store) examine(ctx context.Context, d *draft) error {
 		key = d.instance.objectName()
 	}
 	if sums.ETag == "" {
-		sums.ETag = d.makeETag()
+		sums.ETag = newETag()
 	}
 	h := &segment.Header{Type: segment.TypeObject, Name: segment.MemberName(d.bucket.Name, key)}
 	h.Fields = objectFields(d.bucket, key, &p.Meta, &p.Origin, sums)
@@ -391,24 +402,11 @@ func originFields(b Bucket, key string, o *Origin) segment.Fields {
 	}
 }
 
-// makeETag derives an entity tag from checksums taken anyway. It ends in -1, so that nobody takes it for an MD5.
-func (d *draft) makeETag() string {
-	h := sha256.New()
-	if d.instance != nil {
-		h.Write(d.instance.DataSetSHA256[:])
-	}
-	var b [8]byte
-	binary.BigEndian.PutUint64(b[:], uint64(d.upload.size))
-	h.Write(b[:])
-	crcs := d.upload.body.checksums()
-	if d.upload.stream != nil {
-		crcs = d.upload.stream.crcs
-	}
-	for _, c := range crcs {
-		binary.BigEndian.PutUint32(b[:4], c)
-		h.Write(b[:4])
-	}
-	return hex.EncodeToString(h.Sum(nil)[:16]) + "-1"
+// newETag makes up an entity tag, which is kept in the record. It ends in -1, so that nobody takes it for an MD5.
+func newETag() string {
+	var b [16]byte
+	_, _ = rand.Read(b[:]) // never fails
+	return hex.EncodeToString(b[:]) + "-1"
 }
 
 // check decides, in log order, whether the object may be stored.
@@ -460,71 +458,5 @@ func checkCondition(tx *txn, bucket uint64, key string, c *Condition) error {
 	case c.IfSize != nil && *c.IfSize != e.Size:
 		return fmt.Errorf("%w: size", ErrPrecondition)
 	}
-	return nil
-}
-
-// checkIdentity applies the bucket's rule for duplicates. An object that was put by key is stored in any case.
-func (d *draft) checkIdentity(tx *txn) error {
-	held, err := tx.holders(d.bucket.ID, d.instance.SOP)
-	if err != nil {
-		return err
-	}
-	if d.put.Instance != nil {
-		if err := d.nameInstance(tx, held); err != nil {
-			return err
-		}
-	}
-	key := d.object.header.Fields.Key
-	d.duplicate = slices.ContainsFunc(held, func(e sopEntry) bool { return e.key != key })
-	return nil
-}
-
-// nameInstance finds the key for an object that is stored by its identity, while others hold its SOP Instance UID.
-func (d *draft) nameInstance(tx *txn, held []sopEntry) error {
-	if len(held) == 0 {
-		name := d.instance.objectName()
-		e, err := tx.entry(d.bucket.ID, name)
-		if err != nil || e == nil {
-			return firstError(err, d.rename(name))
-		}
-		return d.rename(d.besides(tx)) // something else was put under that key: it must not vanish
-	}
-	for _, at := range held {
-		e, err := tx.entry(d.bucket.ID, at.key)
-		if err != nil || e == nil || e.Instance == nil {
-			return firstError(err, fmt.Errorf("instance %s has no entry: %w", at.lsn, ErrCorrupt))
-		}
-		if e.Instance.DataSetSHA256 == d.instance.DataSetSHA256 && e.Instance.TransferSyntax == d.instance.TransferSyntax {
-			info := e.info(Key{Bucket: d.bucket.Name, Name: at.key})
-			d.same = &info
-			return errNothing
-		}
-	}
-	switch d.bucket.Settings.Duplicates {
-	case Replace:
-		return d.rename(held[0].key)
-	case Keep:
-		return d.rename(d.besides(tx))
-	}
-	return ErrDuplicate
-}
-
-// besides is a key that no object has, next to the one that the identity gives.
-func (d *draft) besides(tx *txn) string {
-	return fmt.Sprintf("%s.%016x%s", strings.TrimSuffix(d.instance.objectName(), objectExt), tx.next, objectExt)
-}
-
-// rename encodes the record anew under another key.
-func (d *draft) rename(key string) error {
-	h := *d.object.header
-	if h.Fields.Key == key {
-		return nil
-	}
-	h.Fields.Key, h.Name = key, segment.MemberName(d.bucket.Name, key)
-	r, err := newRecord(&h, d.upload.body)
-	if err != nil {
-		return err
-	}
-	*d.object = *r
 	return nil
 }

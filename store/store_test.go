@@ -26,9 +26,6 @@ func testIndexer(_ context.Context, r io.ReaderAt, size int64) (*store.Instance,
 	}
 	in := &store.Instance{PatientID: f[4], StudyDate: f[5], Modality: f[6], Names: []string{"NAME^" + f[4]}, Accession: "A" + f[1]}
 	in.Study, in.Series, in.SOP, in.SOPClass, in.TransferSyntax, in.HeaderLen = f[1], f[2], f[3], "1.2.3", "1.2.840.10008.1.2.1", size
-	for i := range in.DataSetSHA256 {
-		in.DataSetSHA256[i] = byte(len(b)) ^ b[(i*31)%len(b)]
-	}
 	in.StudyAttrs = []byte(fmt.Sprintf(`{"00100020":%q}`, f[4]))
 	in.SeriesAttrs = []byte(fmt.Sprintf(`{"00080060":%q}`, f[6]))
 	in.SOPAttrs = []byte(`{}`)

@@ -95,7 +95,8 @@ func (s *Scenario) check(c *Comparison) error {
 		return nil
 	}
 	if c.AgainstStep == nil {
-		c.AgainstStep = &c.Step
+		step := c.Step // a copy: the comparison itself may still move
+		c.AgainstStep = &step
 	}
 	for _, step := range []*bench.Step{&c.Step, c.AgainstStep} {
 		if !slices.Contains(bench.Workloads(), step.Workload) {

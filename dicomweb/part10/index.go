@@ -2,13 +2,10 @@ package part10
 
 import (
 	"bytes"
-	"crypto/sha256"
-	"hash"
 	"io"
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 )
 
 const (
@@ -35,9 +32,8 @@ const (
 type Instance struct {
 	// From the data set, without padding, 1 to 64 digits and dots.
 	StudyUID, SeriesUID, SOPUID, SOPClass string
-	TransferSyntax                        string   // from group 2
-	Charset                               string   // (0008,0005) as declared, without padding
-	SHA256                                [32]byte // of the data set as stored: all bytes after group 2
+	TransferSyntax                        string // from group 2
+	Charset                               string // (0008,0005) as declared, without padding
 	// HeaderLen counts the bytes from the start of the file up to the first pixel data
 	// element, or to the end. For a deflated object it is the size of the file.
 	HeaderLen int64
@@ -95,7 +91,7 @@ func Index(r io.ReaderAt, size int64) (*Instance, error) {
 	if err := x.frames(); err != nil {
 		return nil, err
 	}
-	return in, hashDataSet(in, r, size)
+	return in, nil
 }
 
 // indexer reads a data set once and keeps what an Instance is made of.
@@ -400,30 +396,4 @@ func (x *indexer) assemble(lv level) []byte {
 		out = out[:len(out)-1]
 	}
 	return append(out, '}')
-}
-
-// hashChunk is what is read at a time to hash a data set.
-const hashChunk = 256 << 10
-
-type hasher struct {
-	sum hash.Hash
-	buf []byte
-}
-
-var hasherPool = sync.Pool{New: func() any { return &hasher{sha256.New(), make([]byte, hashChunk)} }}
-
-func hashDataSet(in *Instance, r io.ReaderAt, size int64) error {
-	h := hasherPool.Get().(*hasher)
-	defer hasherPool.Put(h)
-	h.sum.Reset()
-	for at := in.DataSet; at < size; {
-		b := h.buf[:min(hashChunk, size-at)]
-		if err := readAt(r, b, at); err != nil {
-			return err
-		}
-		h.sum.Write(b)
-		at += int64(len(b))
-	}
-	h.sum.Sum(in.SHA256[:0])
-	return nil
 }

@@ -35,8 +35,8 @@ func dicomObject() *segment.Header {
 	}
 	uid := func(s string) string { return "1.2.826.0.1.3680043.8.498.1234567890123456789." + s }
 	h.Fields.DICOM = &segment.DICOM{
-		SHA256: strings.Repeat("0123456789abcdef", 4), SOPClass: "1.2.840.10008.5.1.4.1.1.2", SOPInstance: uid("3"), Series: uid("2"),
-		Study: uid("1"), TransferSyntax: "1.2.840.10008.1.2.1", Charset: "ISO_IR 100", HeaderLen: 1800, PatientID: "PAT-0001",
+		SOPClass: "1.2.840.10008.5.1.4.1.1.2", SOPInstance: uid("3"), Series: uid("2"),
+		Study: uid("1"), TransferSyntax: "1.2.840.10008.1.2.1", Charset: "ISO_IR 100", DataSet: 340, HeaderLen: 1800, PatientID: "PAT-0001",
 		PatientIDIssuer: "HOSP", Accession: "A-0001", Modality: "CT", StudyDate: "20260102", StudyTime: "101112",
 		Names: []string{"Doe^Jane"}, InstanceNumber: 42, StudyAttrs: attrs(14), SeriesAttrs: attrs(10), InstanceAttrs: attrs(14),
 	}

@@ -305,8 +305,6 @@ func readDICOM(r *jsonReader) *DICOM {
 
 func readUIDs(r *jsonReader, d *DICOM, key string) bool {
 	switch key {
-	case "h":
-		d.SHA256 = r.text()
 	case "cl":
 		d.SOPClass = r.text()
 	case "i":
@@ -321,6 +319,8 @@ func readUIDs(r *jsonReader, d *DICOM, key string) bool {
 		d.Charset = r.text()
 	case "fc":
 		d.FrameCount = r.int()
+	case "ds":
+		d.DataSet = r.int64()
 	case "hl":
 		d.HeaderLen = r.int64()
 	case "fr":

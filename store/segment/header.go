@@ -103,13 +103,13 @@ type Part struct {
 
 // DICOM is what queries and retrieval need to know of an instance, so that nothing is parsed twice.
 type DICOM struct {
-	SHA256         string // h: of the data set, without preamble and group 2; hex
 	SOPClass       string // cl
 	SOPInstance    string // i
 	Series         string // se
 	Study          string // s
 	TransferSyntax string // ts: as received
 	Charset        string // ch: (0008,0005) as received
+	DataSet        int64  // ds: where the data set begins in the payload, after preamble and group 2
 	HeaderLen      int64  // hl: bytes of the payload before the pixel data
 	FrameCount     int    // fc: number of frames; 0 without pixels
 	Frames         string // fr: frame and fragment offsets, base64

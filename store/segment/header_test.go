@@ -30,8 +30,8 @@ func fullHeader() *segment.Header {
 			User:   map[string]string{"": "empty name", "latin": "caf\xe9"}, Tags: map[string]string{"k": ""},
 			StorageClass: "GLACIER_IR", LockMode: "COMPLIANCE", RetainUntil: -1, LegalHold: true,
 			DICOM: &segment.DICOM{
-				SHA256: strings.Repeat("ab", 32), SOPClass: "1.2", SOPInstance: "1.3", Series: "1.4", Study: "1.5",
-				TransferSyntax: "1.2.840.10008.1.2.1", Charset: `\ISO 2022 IR 87`, HeaderLen: 1234, FrameCount: 2, Frames: "AAECAw==", FramesScan: true,
+				SOPClass: "1.2", SOPInstance: "1.3", Series: "1.4", Study: "1.5",
+				TransferSyntax: "1.2.840.10008.1.2.1", Charset: `\ISO 2022 IR 87`, DataSet: 340, HeaderLen: 1234, FrameCount: 2, Frames: "AAECAw==", FramesScan: true,
 				PatientID: "P1", PatientIDIssuer: "H", Accession: "A1", AccessionIssuer: "R", Modality: "CT",
 				StudyDate: "20260102", StudyTime: "030405", Names: []string{"Yamada^Tarou", "山田^太郎", ""}, InstanceNumber: -4,
 				StudyAttrs: json.RawMessage(`{"00100020":{"vr":"LO","Value":["P1"]}}`), SeriesAttrs: json.RawMessage(`{}`),

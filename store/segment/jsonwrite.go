@@ -74,13 +74,13 @@ func appendObject(b []byte, f *Fields) []byte {
 
 func appendDICOM(b []byte, d *DICOM) ([]byte, error) {
 	b = append(b, '{')
-	b = appendString(b, "h", d.SHA256)
 	b = appendString(b, "cl", d.SOPClass)
 	b = appendString(b, "i", d.SOPInstance)
 	b = appendString(b, "se", d.Series)
 	b = appendString(b, "s", d.Study)
 	b = appendString(b, "ts", d.TransferSyntax)
 	b = appendString(b, "ch", d.Charset)
+	b = appendInt(b, "ds", d.DataSet)
 	b = appendInt(b, "hl", d.HeaderLen)
 	b = appendInt(b, "fc", int64(d.FrameCount))
 	b = appendString(b, "fr", d.Frames)

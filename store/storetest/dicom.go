@@ -100,7 +100,7 @@ func (h *harness) identityOfPuts() {
 	h.holds(m.key(b), []byte("some text"))
 	h.holds(res.Key, m.Bytes())
 	row, err := h.Instance(h.Context(), b, m.SOP)
-	if err != nil || row.Key != res.Key.Name || row.Frames == nil || row.DataSetSHA256 == [32]byte{} {
+	if err != nil || row.Key != res.Key.Name || row.Frames == nil || row.DataSet == 0 {
 		h.Errorf("instance %+v, %v", row, err)
 	}
 }

@@ -2,7 +2,6 @@ package storetest
 
 import (
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -52,7 +51,7 @@ func Indexer(_ context.Context, r io.ReaderAt, size int64) (*store.Instance, err
 	}
 	in.Study, in.Series, in.SOP, in.SOPClass = f[2], f[3], f[4], f[5]
 	in.TransferSyntax, in.HeaderLen, in.FrameCount, in.Frames = "1.2.840.10008.1.2.1", size, 1, []byte("frames")
-	in.DataSetSHA256 = sha256.Sum256([]byte(strings.Join(f[2:], "|")))
+	in.DataSet = int64(len(f[0]) + 1 + len(f[1]) + 1)
 	in.StudyAttrs = fmt.Appendf(nil, `{"00100020":%q,"00081030":%q}`, f[6], f[13])
 	in.SeriesAttrs = fmt.Appendf(nil, `{"00080060":%q,"0008103E":%q}`, f[12], f[13])
 	in.SOPAttrs = fmt.Appendf(nil, `{"00200013":%q}`, f[13])
