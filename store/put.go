@@ -2,7 +2,8 @@ package store
 
 import (
 	"context"
-	"crypto/rand"
+	"crypto/sha256"
+	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -347,7 +348,7 @@ func (s *Store) examine(ctx context.Context, d *draft) error {
 		key = d.instance.objectName()
 	}
 	if sums.ETag == "" {
-		sums.ETag = newETag()
+		sums.ETag = d.makeETag()
 	}
 	h := &segment.Header{Type: segment.TypeObject, Name: segment.MemberName(d.bucket.Name, key)}
 	h.Fields = objectFields(d.bucket, key, &p.Meta, &p.Origin, sums)
@@ -402,11 +403,26 @@ func originFields(b Bucket, key string, o *Origin) segment.Fields {
 	}
 }
 
-// newETag makes up an entity tag, which is kept in the record. It ends in -1, so that nobody takes it for an MD5.
-func newETag() string {
-	var b [16]byte
-	_, _ = rand.Read(b[:]) // never fails
-	return hex.EncodeToString(b[:]) + "-1"
+// makeETag derives an entity tag from what is known of the bytes anyway: equal bytes, equal tags. It ends in -1, so that nobody
+// takes it for an MD5.
+func (d *draft) makeETag() string {
+	h := sha256.New()
+	if d.instance != nil {
+		_, _ = io.WriteString(h, d.instance.SOP) // a hash never fails
+		h.Write(d.instance.SOPAttrs)
+	}
+	var b [8]byte
+	binary.BigEndian.PutUint64(b[:], uint64(d.upload.size))
+	h.Write(b[:])
+	crcs := d.upload.body.checksums()
+	if d.upload.stream != nil {
+		crcs = d.upload.stream.crcs
+	}
+	for _, c := range crcs {
+		binary.BigEndian.PutUint32(b[:4], c)
+		h.Write(b[:4])
+	}
+	return hex.EncodeToString(h.Sum(nil)[:16]) + "-1"
 }
 
 // check decides, in log order, whether the object may be stored.

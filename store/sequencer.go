@@ -32,12 +32,15 @@ func (r *record) size() int64 {
 	return n
 }
 
+// headerRoom holds most headers; see budget.GetBuf.
+const headerRoom = 8 << 10
+
 // newRecord encodes a record up to what only the commit knows.
 func newRecord(h *segment.Header, payload *body) (*record, error) {
 	if payload != nil {
 		h.PayloadLen, h.Fields.CRC = payload.size, payload.crcs
 	}
-	raw, err := segment.AppendHeader(budget.GetBuf(budget.MinBuf)[:0], h)
+	raw, err := segment.AppendHeader(budget.GetBuf(headerRoom)[:0], h)
 	if errors.Is(err, segment.ErrTooLarge) {
 		return nil, fmt.Errorf("%w: %w", ErrMetadataTooLarge, err)
 	}
@@ -50,7 +53,7 @@ func newRecord(h *segment.Header, payload *body) (*record, error) {
 
 // aligned gives a header that has outgrown its buffer one of the pools again, which are aligned for direct I/O.
 func aligned(raw []byte) []byte {
-	if cap(raw) == budget.MinBuf {
+	if cap(raw) == headerRoom {
 		return raw
 	}
 	return append(budget.GetBuf(len(raw))[:0], raw...)

@@ -1,6 +1,7 @@
 package segment
 
 import (
+	"bytes"
 	"hash/crc32"
 	"slices"
 	"strings"
@@ -22,6 +23,7 @@ func AppendHeader(dst []byte, h *Header) ([]byte, error) {
 	if err != nil {
 		return dst, err
 	}
+	b = appendFiller(b, len(b)-start-sector, h.PayloadLen)
 	body := len(b) - start - sector
 	if sector+roundUp(body)+sector > MaxHeader {
 		return dst, ErrTooLarge
@@ -107,6 +109,24 @@ func appendPax(b []byte, h *Header) ([]byte, error) {
 	}
 	return b, nil
 }
+
+// appendFiller appends a comment of spaces to a pax body, so that the record's length becomes a multiple of Align.
+func appendFiller(b []byte, body int, payload int64) []byte {
+	record := int64(2*sector+roundUp(body)) + payload + Padding(payload)
+	n := int(-record & (Align - 1)) // none, or 512 or more
+	if n == 0 {
+		return b
+	}
+	end := len(b) + n
+	digits := decimalLen(n)
+	b = append(b, "     "[:digits]...)
+	putDecimal(b[len(b)-digits:], n)
+	b = append(b, " "+commentKey...)
+	b = append(b, spaces[:end-len(b)-1]...)
+	return append(b, '\n')
+}
+
+var spaces = bytes.Repeat([]byte{' '}, Align)
 
 // appendPrefix appends the fixed part of the comment with all that Stamp.Apply does not patch.
 func appendPrefix(b []byte, h *Header) []byte {
