@@ -6,11 +6,14 @@ import (
 	"fmt"
 	"io"
 	"strings"
+
+	"gantry/internal/budget"
 )
 
 // Bounds of a multipart/related body.
 const (
-	relatedWindow   = 64 << 10 // bytes buffered while looking for the boundary
+	relatedWindow   = 64 << 10 // bytes buffered while looking for the boundary, and read at a time
+	maxLineRead     = 8 << 10  // bytes read at a time while looking for lines: what is more is copied once more
 	maxPartHeader   = 8 << 10  // bytes of all header lines of one part
 	maxPreamble     = 64 << 10 // bytes before the first boundary
 	maxBoundaryTail = 64       // bytes of padding after a boundary on its line
@@ -30,10 +33,10 @@ type relatedReader struct {
 	src        io.Reader
 	buf        []byte
 	start, end int
-	taken      int64  // bytes read from src
-	srcErr     error  // what src returned at its end
-	dash       []byte // "--boundary"
-	delim      []byte // line end + dash, once the first boundary was seen
+	taken      int64      // bytes read from src
+	srcErr     error      // what src returned at its end
+	dash       []byte     // "--boundary"
+	delim      *delimiter // line end + dash, once the first boundary was seen
 	inPart     bool
 	fresh      bool // nothing of the current part was read yet
 	closed     bool // closing boundary seen
@@ -43,7 +46,13 @@ func newRelatedReader(src io.Reader, boundary string) (*relatedReader, error) {
 	if boundary == "" || len(boundary) > maxBoundaryLen || strings.ContainsAny(boundary, "\r\n") {
 		return nil, errBadBoundary
 	}
-	return &relatedReader{src: src, buf: make([]byte, relatedWindow), dash: []byte("--" + boundary)}, nil
+	return &relatedReader{src: src, buf: budget.GetBuf(relatedWindow), dash: []byte("--" + boundary)}, nil
+}
+
+// close gives the window back. The reader must not be used any more.
+func (r *relatedReader) close() {
+	budget.PutBuf(r.buf)
+	r.buf = nil
 }
 
 // next goes to the next part and returns its header, names in lower case. What was left unread of the current part is
@@ -88,10 +97,11 @@ func (r *relatedReader) skipPreamble() error {
 		if bytes.HasPrefix(line, r.dash) {
 			if tail, final, ok := boundaryTail(line[len(r.dash):]); ok && tail == len(line)-len(r.dash) || final {
 				r.closed = final
-				r.delim = append([]byte("\r\n"), r.dash...)
+				text := append([]byte("\r\n"), r.dash...)
 				if !bytes.HasSuffix(line, []byte("\r\n")) {
-					r.delim = r.delim[1:]
+					text = text[1:]
 				}
+				r.delim = newDelimiter(text)
 				return nil
 			}
 		}
@@ -174,7 +184,7 @@ func (r *relatedReader) line(max int) ([]byte, error) {
 		if searched >= max {
 			return nil, errPartHeader
 		}
-		if err := r.fill(); err != nil {
+		if err := r.fill(maxLineRead); err != nil {
 			// A closing boundary needs no line end after it.
 			if errors.Is(err, io.EOF) && len(window) > 0 && r.delim == nil {
 				r.start = r.end
@@ -185,9 +195,9 @@ func (r *relatedReader) line(max int) ([]byte, error) {
 	}
 }
 
-// fill reads more into the window, moving its content to the front if need be. It returns the source's error once
-// nothing more can come.
-func (r *relatedReader) fill() error {
+// fill reads up to most bytes more into the window, moving its content to the front if need be. It returns the source's error
+// once nothing more can come.
+func (r *relatedReader) fill(most int) error {
 	if r.srcErr != nil {
 		return r.srcErr
 	}
@@ -197,7 +207,7 @@ func (r *relatedReader) fill() error {
 		r.start = 0
 	}
 	for range 100 {
-		n, err := r.src.Read(r.buf[r.end:])
+		n, err := r.src.Read(r.buf[r.end:min(r.end+most, len(r.buf))])
 		r.end += n
 		r.taken += int64(n)
 		r.srcErr = err
@@ -220,6 +230,11 @@ func (r *relatedReader) Read(p []byte) (int, error) {
 		return 0, nil
 	}
 	for {
+		if r.start == r.end && !r.fresh && r.srcErr == nil && len(p) > maxLineRead {
+			if n := r.direct(p[:min(len(p), relatedWindow)]); n > 0 {
+				return n, nil
+			}
+		}
 		n, done, err := r.content()
 		if n > 0 {
 			n = copy(p, r.buf[r.start:r.start+n])
@@ -237,20 +252,37 @@ func (r *relatedReader) Read(p []byte) (int, error) {
 	}
 }
 
+// direct reads content past the empty window, which only gets what may not be content.
+func (r *relatedReader) direct(p []byte) int {
+	n, err := r.src.Read(p)
+	r.taken += int64(n)
+	r.srcErr = err
+	content := r.delim.index(p[:n])
+	if content < 0 {
+		content = n - r.delim.tail(p[:n])
+	}
+	r.start, r.end = 0, copy(r.buf, p[content:n])
+	return content
+}
+
 // content tells how many bytes at the front of the window are certainly content. When there is none and the boundary
 // is next, it consumes the boundary and says done.
 func (r *relatedReader) content() (n int, done bool, err error) {
 	window := r.buf[r.start:r.end]
-	delim := r.delim
-	if r.fresh && bytes.HasPrefix(window, r.dash) {
+	delim, at := r.delim.text, 0
+	switch {
+	case r.fresh && bytes.HasPrefix(window, r.dash):
 		delim = r.dash // an empty part: the boundary follows the header's empty line at once
+	case r.fresh && bytes.HasPrefix(r.dash, window):
+		return r.fillOrRest(len(window)) // perhaps
+	default:
+		at = r.delim.index(window)
 	}
-	at := bytes.Index(window, delim)
 	if at > 0 {
 		return at, false, nil
 	}
 	if at < 0 {
-		if safe := len(window) - len(r.delim) + 1; safe > 0 {
+		if safe := len(window) - r.delim.tail(window); safe > 0 {
 			return safe, false, nil
 		}
 		return r.fillOrRest(len(window))
@@ -270,7 +302,7 @@ func (r *relatedReader) content() (n int, done bool, err error) {
 
 // fillOrRest reads on; rest bytes are content if the source has ended.
 func (r *relatedReader) fillOrRest(rest int) (int, bool, error) {
-	err := r.fill()
+	err := r.fill(relatedWindow)
 	if err == nil {
 		return 0, false, nil
 	}

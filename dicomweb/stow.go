@@ -65,6 +65,7 @@ func (s *storing) related(boundary string) error {
 	if err != nil {
 		return err
 	}
+	defer body.close()
 	for {
 		header, err := body.next()
 		switch {
