@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strconv"
 
 	"gantry/dicomweb/part10"
 	"gantry/store"
@@ -277,7 +278,11 @@ func (m *related) opening(i int, p *relatedPart) string {
 	if i == 0 {
 		lead = "--"
 	}
-	return lead + m.boundary + "\r\n" + p.header + "\r\n"
+	length := ""
+	if p.size >= 0 { // so that clients need not search for the boundary
+		length = "Content-Length: " + strconv.FormatInt(p.size, 10) + "\r\n"
+	}
+	return lead + m.boundary + "\r\n" + p.header + length + "\r\n"
 }
 
 func (m *related) closing() string { return "\r\n--" + m.boundary + "--\r\n" }
