@@ -3,7 +3,7 @@ SHELL := /bin/bash
 TESTFLAGS ?=
 FUZZTIME  ?= 1m
 
-.PHONY: run build test test-long race fuzz lint bench microbench check deps
+.PHONY: run build test test-long race fuzz lint bench profile microbench check deps
 
 run: build
 	bin/gantry serve
@@ -39,6 +39,12 @@ BENCHFLAGS ?=
 bench: build
 	go build -trimpath -o bin/bench-compare ./bench/compare
 	bin/bench-compare -gantry $(CURDIR)/bin/gantry $(BENCHFLAGS)
+
+# Where the time goes: gantry profiles itself under each of these workloads; the profiles stay below bin/profiles.
+WORKLOADS ?= stow,wado-instance,wado-series,metadata,qido,s3-put,s3-get
+profile: build
+	go build -trimpath -o bin/bench-compare ./bench/compare
+	bin/bench-compare -gantry $(CURDIR)/bin/gantry -profile $(WORKLOADS) -profiles $(CURDIR)/bin/profiles
 
 microbench:
 	go test -run '^$$' -bench . -benchmem ./...

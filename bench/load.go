@@ -123,6 +123,7 @@ type Result struct {
 	ClientCPU     float64      `json:"client_cpu_seconds"`
 	ClientPerOp   float64      `json:"client_cpu_us_per_op"`
 	Server        *ServerUsage `json:"server,omitempty"`
+	Steps         []StepShare  `json:"write_steps,omitempty"`
 	Distribution  []Bucket     `json:"distribution,omitempty"`
 	Timeline      []Point      `json:"timeline,omitempty"`
 }

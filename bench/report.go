@@ -56,25 +56,20 @@ func WriteResults(w io.Writer, results []*Result) error {
 	_, _ = fmt.Fprintln(t, "target\tworkload\tc\tops\tops/s\tobj/s\tMB/s\tp50\tp90\tp99\tp99.9\tmax\terrors\t"+
 		"client µs/op\tserver µs/op\tRssAnon MB\twritten/op\t") // the writer keeps errors until Flush
 	for _, r := range results {
-		name := r.Workload
-		if r.SizeBytes > 0 {
-			name += " " + byteSize(r.SizeBytes)
-		}
-		if r.PerRequest > 1 {
-			name += fmt.Sprintf(" ×%d", r.PerRequest)
-		}
-		if r.RateWanted > 0 {
-			name += fmt.Sprintf(" @%.0f/s", r.RateWanted)
-		}
 		l := r.LatencyMS
 		_, _ = fmt.Fprintf(t, "%s\t%s\t%d\t%d\t%s\t%s\t%.1f\t%s\t%s\t%s\t%s\t%s\t%d\t%.0f\t%s\t\n",
-			r.Target, name, r.Concurrency, r.Operations, short(r.OpsPerSecond), short(r.ObjsPerSecond), r.MBPerSecond,
+			r.Target, r.name(), r.Concurrency, r.Operations, short(r.OpsPerSecond), short(r.ObjsPerSecond), r.MBPerSecond,
 			short(l.P50), short(l.P90), short(l.P99), short(l.P999), short(l.Max), r.Errors, r.ClientPerOp, r.Server.columns())
 	}
 	if err := t.Flush(); err != nil {
 		return err
 	}
 	for _, r := range results {
+		if len(r.Steps) > 0 {
+			if _, err := fmt.Fprintln(w, r.stepLine()); err != nil {
+				return err
+			}
+		}
 		for _, text := range r.ErrorTexts {
 			if _, err := fmt.Fprintf(w, "%s %s: %s\n", r.Target, r.Workload, text); err != nil {
 				return err
@@ -82,6 +77,21 @@ func WriteResults(w io.Writer, results []*Result) error {
 		}
 	}
 	return nil
+}
+
+// name is the workload with all that tells it from others.
+func (r *Result) name() string {
+	name := r.Workload
+	if r.SizeBytes > 0 {
+		name += " " + byteSize(r.SizeBytes)
+	}
+	if r.PerRequest > 1 {
+		name += fmt.Sprintf(" ×%d", r.PerRequest)
+	}
+	if r.RateWanted > 0 {
+		name += fmt.Sprintf(" @%.0f/s", r.RateWanted)
+	}
+	return name
 }
 
 func (u *ServerUsage) columns() string {

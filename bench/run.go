@@ -148,6 +148,7 @@ func parse(args []string, stderr io.Writer) (Options, outputs, error) {
 	fs.StringVar(&o.Target.Region, "region", "us-east-1", "region to sign for")
 	fs.StringVar(&o.Target.Bucket, "bucket", "bench", "S3 bucket to use, made if needed")
 	fs.IntVar(&o.Target.PID, "pid", 0, "process id of the server, to report its CPU, memory and writes")
+	fs.StringVar(&o.Target.Metrics, "metrics", "", "`URL` of the server's Prometheus metrics, to report where gantry's writes spend their time")
 	fs.Uint64Var(&o.Seed, "seed", 0, "seed of all data; 0 takes a new one")
 	workloads := fs.String("workloads", "", "workloads, separated by commas")
 	concurrency := fs.String("concurrency", "8", "numbers of workers, separated by commas")

@@ -19,7 +19,8 @@ type Target struct {
 	Region   string `json:"-" yaml:"region"` // us-east-1 if empty
 	Bucket   string `json:"-" yaml:"bucket"` // made if it does not exist; "bench" if empty
 	Version  string `json:"version,omitempty" yaml:"version"`
-	PID      int    `json:"-" yaml:"pid"` // process whose use of CPU, memory and disk is reported; 0: none
+	Metrics  string `json:"-" yaml:"metrics"` // URL of Prometheus metrics; from gantry's, the steps of writes are reported
+	PID      int    `json:"-" yaml:"pid"`     // process whose use of CPU, memory and disk is reported; 0: none
 }
 
 // A Step is one measurement of one workload.
@@ -159,6 +160,10 @@ func (s *Session) Run(ctx context.Context, step Step) (*Result, error) {
 			return nil, fmt.Errorf("drop the page cache: %w", err)
 		}
 	}
+	before, err := readSteps(ctx, s.target.Metrics)
+	if err != nil {
+		return nil, err
+	}
 	stop := watch(ctx, s.target.PID)
 	l := load{workers: step.Concurrency, rate: step.Rate, duration: step.Duration, count: step.Count}
 	res, err := drive(ctx, l, workers, op)
@@ -166,7 +171,11 @@ func (s *Session) Run(ctx context.Context, step Step) (*Result, error) {
 	if err := errors.Join(err, usageErr); err != nil {
 		return nil, fmt.Errorf("%s at %s: %w", step.Workload, s.target.Name, err)
 	}
-	res.Workload, res.Target, res.Server = step.label(), s.target.Name, server
+	after, err := readSteps(ctx, s.target.Metrics)
+	if err != nil {
+		return nil, err
+	}
+	res.Workload, res.Target, res.Server, res.Steps = step.label(), s.target.Name, server, after.since(before, res.Objects)
 	if wl.s3 && step.Workload != "s3-list" {
 		res.SizeBytes = step.Size
 	}

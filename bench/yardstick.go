@@ -7,6 +7,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -18,11 +19,31 @@ type Runner interface {
 
 // RawAppend is the yardstick of writes: it appends objects of Step.Size to one file, Step.Concurrency of them in one
 // write, each write followed by an fdatasync. That is the least that a durable store with group commit can do.
-type RawAppend struct{ Dir string }
+type RawAppend struct {
+	Dir    string
+	Direct bool // past the page cache, as gantry does; sizes must be multiples of 4096
+}
+
+func (y RawAppend) name() string {
+	if y.Direct {
+		return "raw-append-direct"
+	}
+	return "raw-append"
+}
 
 // RawRead is the yardstick of reads: it reads ranges of Step.Size from one file, Step.Concurrency at a time, from the
 // page cache if they are there.
 type RawRead struct{ Dir string }
+
+// directAlign is what all disks and file systems want of direct I/O.
+const directAlign = 4096
+
+// aligned makes a buffer for direct I/O.
+func aligned(n int) []byte {
+	b := make([]byte, n+directAlign)
+	skip := -int(uintptr(unsafe.Pointer(unsafe.SliceData(b)))) & (directAlign - 1)
+	return b[skip : skip+n]
+}
 
 // maxRawFile keeps a yardstick from filling the disk; after that much the file starts anew.
 const maxRawFile = 2 << 30
@@ -35,13 +56,18 @@ func (y RawAppend) Run(ctx context.Context, step Step) (res *Result, err error) 
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, f.Close(), os.Remove(f.Name())) }()
-	noise := make([]byte, 8<<20)
+	noise := aligned(8 << 20)
 	(&rng{1}).fill(noise)
+	if y.Direct {
+		if _, err := unix.FcntlInt(f.Fd(), unix.F_SETFL, unix.O_DIRECT); err != nil {
+			return nil, fmt.Errorf("direct I/O: %w", err)
+		}
+	}
 	batch := make([][]byte, step.Concurrency)
 	var at int64
 	op := func(_ context.Context, _ *worker, n int64) (moved, error) {
 		for i := range batch {
-			from := int64(hash(uint64(n), uint64(i)) % uint64(max(int64(len(noise))-step.Size, 1)))
+			from := int64(hash(uint64(n), uint64(i))%uint64(max(int64(len(noise))-step.Size, 1))) &^ (directAlign - 1)
 			batch[i] = noise[from:min(from+step.Size, int64(len(noise)))]
 		}
 		if at > maxRawFile {
@@ -65,7 +91,7 @@ func (y RawAppend) Run(ctx context.Context, step Step) (res *Result, err error) 
 		return nil, err
 	}
 	res.Operations, res.OpsPerSecond = res.Objects, res.ObjsPerSecond
-	return yardstick(res, "raw-append", step), nil
+	return yardstick(res, y.name(), step), nil
 }
 
 func yardstick(res *Result, name string, step Step) *Result {

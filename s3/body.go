@@ -11,6 +11,7 @@ import (
 	"io"
 	"strconv"
 	"strings"
+	"time"
 
 	"gantry/s3/checksum"
 	"gantry/s3/sigv4"
@@ -23,6 +24,7 @@ type body struct {
 	chunks *sigv4.ChunkReader // nil unless the body is aws-chunked
 	size   int64              // decoded
 	done   bool               // src has returned io.EOF
+	took   time.Duration      // by the hashes
 
 	md5      hash.Hash
 	sha      hash.Hash // nil unless the payload's SHA-256 is signed
@@ -215,6 +217,7 @@ func errUnsupportedChecksum() error {
 func (b *body) Read(p []byte) (int, error) {
 	n, err := b.src.Read(p)
 	if n > 0 {
+		start := time.Now()
 		b.md5.Write(p[:n])
 		b.sum.Write(p[:n])
 		if b.sha != nil && !b.sumShare {
@@ -223,6 +226,7 @@ func (b *body) Read(p []byte) (int, error) {
 		if b.extra != nil {
 			b.extra.Write(p[:n])
 		}
+		b.took += time.Since(start)
 	}
 	if errors.Is(err, io.EOF) {
 		b.done = true
@@ -266,7 +270,7 @@ func (b *body) sums() (store.Sums, error) {
 	if err != nil {
 		return store.Sums{}, err
 	}
-	s := store.Sums{ETag: hex.EncodeToString(digest[:]), Checksums: []store.Checksum{{Algorithm: b.algorithm.String(), Value: value}}}
+	s := store.Sums{Took: b.took, ETag: hex.EncodeToString(digest[:]), Checksums: []store.Checksum{{Algorithm: b.algorithm.String(), Value: value}}}
 	if b.extra != nil {
 		s.Checksums = append(s.Checksums, store.Checksum{Algorithm: b.extraAlgorithm.String(), Value: checksum.Sum(b.extra)})
 	}

@@ -7,6 +7,7 @@ import (
 	"hash/crc32"
 	"io"
 	"math/bits"
+	"time"
 
 	"gantry/internal/budget"
 	"gantry/store/segment"
@@ -19,6 +20,7 @@ type body struct {
 	bufs [][]byte
 	crcs []uint32
 	size int64
+	took time.Duration // by the checksums
 }
 
 // readBody fills a body from r until its end, or limit bytes, or the size it is declared to have (-1: unknown), whichever is
@@ -108,8 +110,10 @@ func (b *body) add(buf []byte) {
 	if len(buf) == 0 {
 		return
 	}
+	start := time.Now()
 	b.bufs = append(b.bufs, buf)
 	b.crcs = append(b.crcs, crc32.Checksum(buf, castagnoli))
+	b.took += time.Since(start)
 	b.size += int64(len(buf))
 }
 

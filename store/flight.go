@@ -181,12 +181,20 @@ func (s *Store) syncGroup(group []*batch) error {
 		return nil
 	}
 	err := s.wal.sync()
-	s.metrics.batch(records, size, time.Since(started))
+	now := time.Now()
+	for _, b := range group {
+		b.synced = now
+	}
+	s.metrics.batch(records, size, now.Sub(started))
 	return err
 }
 
 // publish makes a durable batch part of the log, and visible. From here on it counts, whatever happens to the catalog in memory.
 func (s *Store) publish(b *batch) error {
 	s.wal.advance(b.size)
-	return s.commitCatalog(b.tx.Batch, s.wal.end.Load())
+	err := s.commitCatalog(b.tx.Batch, s.wal.end.Load())
+	if b.size > 0 {
+		s.metrics.way(b)
+	}
+	return err
 }

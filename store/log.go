@@ -13,6 +13,7 @@ import (
 	"sync/atomic"
 
 	"gantry/internal/vfs"
+	"gantry/store/segment"
 )
 
 const segmentSuffix = ".tar"
@@ -157,6 +158,39 @@ func (l *wal) sync() error {
 
 // advance makes a durable batch part of the log.
 func (l *wal) advance(n int64) { l.end.Add(uint64(n)) }
+
+// Records end at multiples of blockSize in their segment if they are the last of a batch, or large. The blocks of today's
+// disks and file systems are that long: so an append seldom rewrites one that holds acknowledged bytes, and what is written past
+// the page cache need not be filled up to one. To others, which may be very many, it would add more than they are long.
+const (
+	blockSize   = 4 << 10
+	alignAlways = 64 << 10 // bytes of a record that is aligned wherever it is
+)
+
+// align widens the header of a record that has its LSN. Sequencer only.
+func (l *wal) align(r *record, last bool) error {
+	size := r.size()
+	if !last && size < alignAlways {
+		return nil
+	}
+	at := r.header.LSN
+	if seg := l.active(); seg != nil {
+		at -= uint64(seg.base)
+	}
+	n := int(-(at + uint64(size)) % blockSize)
+	if n == 0 {
+		return nil
+	}
+	raw, err := segment.Widen(r.raw, n)
+	if errors.Is(err, segment.ErrTooLarge) {
+		return nil // the next one will
+	}
+	if err != nil {
+		return fmt.Errorf("align record: %w", err)
+	}
+	r.raw, r.header.Len = aligned(raw), len(raw)
+	return nil
+}
 
 // needsSegment tells whether a batch of n bytes begins a new segment.
 func (l *wal) needsSegment(n int64) bool {

@@ -10,6 +10,7 @@ import (
 // metrics are what an operator watches of a store. They carry no names of objects.
 type metrics struct {
 	objects, bytes, batches, records, damage prometheus.Counter
+	steps                                    [stepCount]prometheus.Counter
 	commit                                   prometheus.Histogram
 	freeBytes, diskBytes                     prometheus.Gauge
 
@@ -37,6 +38,13 @@ func newMetrics(reg prometheus.Registerer, s *Store) *metrics {
 		freeBytes: gauge("disk_free_bytes", "Free space of the data disk."),
 		diskBytes: gauge("disk_size_bytes", "Size of the data disk."),
 	}
+	vec := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Namespace: "gantry", Subsystem: "store", Name: "put_seconds_total",
+		Help: "Time that objects spent in each step of their way into the log, added up over all objects.",
+	}, []string{"step"})
+	for i := range m.steps {
+		m.steps[i] = vec.WithLabelValues(stepNames[i])
+	}
 	if reg == nil {
 		return m
 	}
@@ -48,8 +56,45 @@ func newMetrics(reg prometheus.Registerer, s *Store) *metrics {
 		}
 		return float64(s.wal.end.Load())
 	})
-	reg.MustRegister(m.objects, m.bytes, m.batches, m.records, m.damage, m.commit, m.freeBytes, m.diskBytes, end)
+	reg.MustRegister(m.objects, m.bytes, m.batches, m.records, m.damage, m.commit, vec, m.freeBytes, m.diskBytes, end)
 	return m
+}
+
+// step is a stretch of an object's way into the log.
+type step int
+
+// In the order in which they are gone.
+const (
+	stepReceive step = iota // waiting for the body's bytes, and copying them
+	stepHash                // CRC-32C, and what else the gateway takes of the bytes
+	stepParse               // reading the DICOM header
+	stepEncode              // making the record
+	stepQueue               // until the sequencer takes it, while it is busy with others
+	stepDecide              // preconditions, identity, LSN, room on the disk
+	stepAppend              // the write to the log
+	stepSync                // until the fdatasync that covers it has ended
+	stepCatalog             // making it visible
+
+	stepCount = iota
+)
+
+var stepNames = [stepCount]string{"receive", "hash", "parse", "encode", "queue", "decide", "append", "fdatasync", "catalog"}
+
+func (m *metrics) step(s step, d time.Duration) { m.steps[s].Add(d.Seconds()) }
+
+// way notes the steps of the objects in a batch that is visible now.
+func (m *metrics) way(b *batch) {
+	now := time.Now()
+	for _, o := range b.ops {
+		if o.begun.IsZero() || o.result != nil {
+			continue
+		}
+		m.step(stepQueue, b.taken.Sub(o.begun))
+		m.step(stepDecide, b.started.Sub(b.taken))
+		m.step(stepAppend, b.written.Sub(b.started))
+		m.step(stepSync, b.synced.Sub(b.written))
+		m.step(stepCatalog, now.Sub(b.synced))
+	}
 }
 
 func (m *metrics) batch(records int, bytes int64, d time.Duration) {

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"gantry/internal/budget"
@@ -63,18 +64,22 @@ func (s *Store) Begin(ctx context.Context, p *Put) (*Pending, error) {
 		return nil, err
 	}
 	// 1
+	start := time.Now()
 	up, err := s.receive(ctx, p.Body, p.Size, p.AtMost)
 	if err != nil {
 		return nil, err
 	}
+	received := time.Since(start)
 	// 2
 	d := &draft{put: p, bucket: bucket, upload: up}
 	if err := s.examine(ctx, d); err != nil {
 		up.close()
 		return nil, d.refuse(err)
 	}
+	s.metrics.step(stepHash, d.hashing)
+	s.metrics.step(stepReceive, max(0, received-d.hashing))
 	// 3 to 6, by the sequencer: see prepare and write
-	o := &op{records: d.records, check: d.check, release: up.release}
+	o := &op{records: d.records, check: d.check, release: up.release, begun: time.Now()}
 	if err := s.enqueue(ctx, o); err != nil {
 		up.close()
 		return nil, d.refuse(err)
@@ -315,6 +320,7 @@ type draft struct {
 	instance  *Instance
 	unindexed error
 	duplicate bool
+	hashing   time.Duration
 	same      *Info        // set by check: this data set is stored already
 	undecided []sopEntry   // what check wants to have compared before it can decide
 	compared  map[LSN]bool // which objects were compared, and whether they hold the same data set
@@ -338,11 +344,19 @@ func (s *Store) examine(ctx context.Context, d *draft) error {
 			return err
 		}
 	}
+	d.hashing = sums.Took
+	if d.upload.body != nil {
+		d.hashing += d.upload.body.took
+	}
+	start := time.Now()
 	if d.bucket.Settings.DICOM || p.Instance != nil {
 		if err := s.readInstance(ctx, d); err != nil {
 			return err
 		}
 	}
+	parsed := time.Now()
+	s.metrics.step(stepParse, parsed.Sub(start))
+	defer func() { s.metrics.step(stepEncode, time.Since(parsed)) }()
 	key := p.Name
 	if p.Instance != nil {
 		key = d.instance.objectName()

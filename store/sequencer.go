@@ -69,7 +69,8 @@ type op struct {
 	apply func(tx *txn) error
 	// release gives back the memory of the payloads, once the records are written or refused. May be nil.
 	release func()
-	frees   bool // goes on while the disk is nearly full: deletes
+	frees   bool      // goes on while the disk is nearly full: deletes
+	begun   time.Time // when it was queued, if its steps are measured
 	done    chan error
 	result  error // of check, until the batch is committed
 }
@@ -167,6 +168,7 @@ func (s *Store) drain(first *op) []*op {
 // commit decides on one batch, writes it, and hands it to the syncer, which acknowledges it.
 func (s *Store) commit(ops []*op) {
 	s.land()
+	taken := time.Now()
 	b, err := s.prepare(ops, s.crowded(ops))
 	if b == nil && len(ops) > 1 {
 		// One of them can't be applied, for example since a record it rests on is damaged. That must not be the others' trouble.
@@ -188,7 +190,7 @@ func (s *Store) commit(ops []*op) {
 	if err != nil {
 		b = &batch{err: err}
 	}
-	b.ops = ops
+	b.ops, b.taken = ops, taken
 	s.flight.launch(b)
 }
 
@@ -233,8 +235,11 @@ type batch struct {
 	records  []*record
 	size     int64
 	mirrored func() error // waits for the mirror; nil where nothing was sent
+	taken    time.Time    // by the sequencer
 	started  time.Time    // of its write
-	err      error        // it failed before it was written; nothing of it counts
+	written  time.Time
+	synced   time.Time
+	err      error // it failed before it was written; nothing of it counts
 }
 
 // prepare checks the operations one by one against the catalog and those before them, and gives LSNs to the records of
@@ -244,7 +249,7 @@ func (s *Store) prepare(ops []*op, full bool) (*batch, error) {
 	b.tx.next = s.wal.written
 	full = full || s.nearlyFull(ops)
 	now := s.now()
-	for _, o := range ops {
+	for i, o := range ops {
 		o.result = nil
 		if full && !o.frees && len(o.records) > 0 {
 			o.result = ErrFull
@@ -256,7 +261,7 @@ func (s *Store) prepare(ops []*op, full bool) (*batch, error) {
 		if o.result != nil {
 			continue
 		}
-		if err := s.place(b, o, now); err != nil {
+		if err := s.place(b, o, now, i == len(ops)-1); err != nil {
 			return nil, err
 		}
 	}
@@ -269,13 +274,17 @@ func (s *Store) prepare(ops []*op, full bool) (*batch, error) {
 	return b, nil
 }
 
-// place gives an operation its LSNs and makes its catalog changes, visible to the operations after it only.
-func (s *Store) place(b *batch, o *op, now int64) error {
+// place gives an operation its LSNs and makes its catalog changes, visible to the operations after it only. last tells that
+// no operation comes after it.
+func (s *Store) place(b *batch, o *op, now int64, last bool) error {
 	if o.apply != nil {
 		return o.apply(b.tx)
 	}
-	for _, r := range o.records {
+	for i, r := range o.records {
 		r.header.LSN = s.wal.written + uint64(b.size)
+		if err := s.wal.align(r, i == len(o.records)-1 && last); err != nil {
+			return err
+		}
 		b.tx.next = r.header.LSN + uint64(r.size())
 		r.header.Time, r.header.Epoch = now, s.epoch()
 		b.tx.pending[LSN(r.header.LSN)] = r
@@ -325,6 +334,7 @@ func (s *Store) writeLog(b *batch) error {
 		s.land()
 		return errors.Join(fullOr(err), s.wal.broken)
 	}
+	b.written = time.Now()
 	s.wal.note(b.records)
 	s.lastTime.Store(b.records[len(b.records)-1].header.Time)
 	return nil

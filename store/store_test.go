@@ -151,3 +151,15 @@ func TestObjectsComeBackAfterRestartAndRebuild(t *testing.T) {
 		}
 	}
 }
+
+// TestBatchesEndAtBlocks stores objects one after the other: no batch begins in a block of the disk that holds bytes acknowledged
+// before. (One that is not the last of its batch may be followed at once.)
+func TestBatchesEndAtBlocks(t *testing.T) {
+	s := open(t, store.Config{Dir: t.TempDir()})
+	mustBucket(t, s, "blocks", store.BucketSettings{})
+	for i, size := range []int{0, 1, 511, 512, 4095, 4096, 70_000, 1 << 20, 1<<20 + 1} {
+		if res := put(t, s, "blocks", fmt.Sprint(i), noise(uint64(i), size)); res.LSN%4096 != 0 {
+			t.Errorf("the record after one of %d bytes is at LSN %s", size, res.LSN)
+		}
+	}
+}

@@ -85,6 +85,7 @@ type Part struct {
 type Sums struct {
 	ETag      string
 	Checksums []Checksum
+	Took      time.Duration // spent on them, for the metrics
 }
 
 // Condition is a precondition on the current object under a key, checked in log order against every earlier write.

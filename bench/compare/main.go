@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"runtime/pprof"
+	"strings"
 	"syscall"
 	"time"
 
@@ -63,6 +64,10 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 	fs.IntVar(&o.Rounds, "rounds", 0, "rounds of each comparison; 0: as the scenario says")
 	so := bench.ScaleOptions{PerRequest: 50, Concurrency: 4, Duration: 10 * time.Second}
 	fs.IntVar(&so.Instances, "scale", 0, "instead of a scenario, fill gantry with this many tiny instances and query it")
+	po := scenario.ProfileOptions{}
+	workloads := fs.String("profile", "", "instead of a scenario, profile gantry under these `workloads`, separated by commas")
+	fs.StringVar(&po.Out, "profiles", "profiles", "`directory` for the profiles")
+	fs.IntVar(&po.Seconds, "seconds", 5, "seconds that each profile covers")
 	if err := fs.Parse(args); err != nil {
 		return err
 	}
@@ -85,6 +90,10 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 		return err
 	}
 	defer func() { err = errors.Join(err, stopProfile()) }()
+	if *workloads != "" {
+		po.Workloads = strings.Split(*workloads, ",")
+		return scenario.Profile(ctx, o, po, stdout)
+	}
 	measure := func() (*bench.Report, []scenario.Row, error) { return scenario.Run(ctx, s, o) }
 	if so.Instances > 0 {
 		measure = func() (*bench.Report, []scenario.Row, error) { return scenario.Scale(ctx, o, so) }

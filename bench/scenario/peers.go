@@ -48,13 +48,15 @@ func startGantry(ctx context.Context, l Launch) (*Process, error) {
 		return nil, err
 	}
 	env := []string{"GANTRY_ROOT_KEY_ID=" + benchKeyID, "GANTRY_ROOT_SECRET=" + benchSecret}
-	p, err := launch(ctx, l, "http://"+ports[1]+"/readyz", env,
-		l.Gantry, "serve", "--data", filepath.Join(l.Dir, "data"), "--s3-listen", ports[0], "--web-listen", ports[1])
+	argv := append([]string{l.Gantry, "serve", "--data", filepath.Join(l.Dir, "data"), "--s3-listen", ports[0], "--web-listen", ports[1]},
+		l.Args...)
+	p, err := launch(ctx, l, "http://"+ports[1]+"/readyz", env, argv...)
 	if err != nil {
 		return nil, err
 	}
 	p.Version = firstLine(exec.CommandContext(ctx, l.Gantry, "--version"))
 	p.Target.S3, p.Target.DICOMweb = "http://"+ports[0], "http://"+ports[1]+"/dicomweb"
+	p.Target.Metrics = "http://" + ports[1] + "/metrics"
 	p.Target.KeyID, p.Target.Secret = benchKeyID, benchSecret
 	return p, nil
 }

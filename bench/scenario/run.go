@@ -55,7 +55,8 @@ func Run(ctx context.Context, s *Scenario, o Options) (*bench.Report, []Row, err
 	}
 	rt := Runtime{
 		Runners: map[string]bench.Runner{
-			rawAppend: bench.RawAppend{Dir: o.Dir}, rawRead: bench.RawRead{Dir: o.Dir},
+			rawAppend: bench.RawAppend{Dir: o.Dir}, rawDirect: bench.RawAppend{Dir: o.Dir, Direct: true},
+			rawRead: bench.RawRead{Dir: o.Dir},
 		},
 		Missing: make(map[string]error), Progress: o.Progress,
 	}

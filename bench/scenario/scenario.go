@@ -105,7 +105,7 @@ func (s *Scenario) check(c *Comparison) error {
 	}
 	for _, name := range []string{c.Of, c.Against} {
 		_, server := s.Servers[name]
-		if !server && name != rawAppend && name != rawRead && (name != "" || c.Of == "") {
+		if !server && name != rawAppend && name != rawDirect && name != rawRead && (name != "" || c.Of == "") {
 			return fmt.Errorf("no server %q", name)
 		}
 	}
@@ -125,6 +125,7 @@ func (s *Scenario) check(c *Comparison) error {
 
 const (
 	rawAppend = "raw-append"
+	rawDirect = "raw-append-direct"
 	rawRead   = "raw-read"
 )
 

@@ -18,9 +18,10 @@ import (
 
 // A Launch is what a starter gets.
 type Launch struct {
-	Dir     string // an empty directory for data and logs
-	Gantry  string // path of gantry's binary
-	Cache   string // where built peers are kept
+	Dir     string   // an empty directory for data and logs
+	Gantry  string   // path of gantry's binary
+	Args    []string // more arguments for gantry
+	Cache   string   // where built peers are kept
 	Seed    uint64
 	Studies int // that a memory server holds
 }

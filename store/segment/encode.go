@@ -1,7 +1,6 @@
 package segment
 
 import (
-	"bytes"
 	"hash/crc32"
 	"slices"
 	"strings"
@@ -23,7 +22,6 @@ func AppendHeader(dst []byte, h *Header) ([]byte, error) {
 	if err != nil {
 		return dst, err
 	}
-	b = appendFiller(b, len(b)-start-sector, h.PayloadLen)
 	body := len(b) - start - sector
 	if sector+roundUp(body)+sector > MaxHeader {
 		return dst, ErrTooLarge
@@ -35,6 +33,32 @@ func AppendHeader(dst []byte, h *Header) ([]byte, error) {
 	if err := h.Stamp().Apply(b[start:]); err != nil {
 		return dst, err
 	}
+	return b, nil
+}
+
+// Widen makes a header longer by n bytes, a multiple of 512, with a comment of spaces that readers pass over, so that the record
+// ends where the log wants it to. It leaves the checksums to Stamp.Apply. ErrTooLarge leaves the header as it was.
+func Widen(header []byte, n int) ([]byte, error) {
+	l, err := locate(header)
+	switch {
+	case err != nil:
+		return header, err
+	case len(header) != l.headerLen || n < sector || n%sector != 0:
+		return header, malformed("not one header, or not whole sectors")
+	case len(header)+n > MaxHeader:
+		return header, ErrTooLarge
+	}
+	b := slices.Insert(header, l.bodyTo, make([]byte, n)...)
+	filler := b[l.bodyTo : l.bodyTo+n]
+	for i := range filler {
+		filler[i] = ' '
+	}
+	digits := decimalLen(n)
+	putDecimal(filler[:digits], n)
+	copy(filler[digits+1:], commentKey)
+	filler[n-1] = '\n'
+	putOctal(b[ustarSize:ustarSize+ustarNumDigits], uint64(l.bodyTo-sector+n))
+	sumUstar(b[:sector])
 	return b, nil
 }
 
@@ -109,24 +133,6 @@ func appendPax(b []byte, h *Header) ([]byte, error) {
 	}
 	return b, nil
 }
-
-// appendFiller appends a comment of spaces to a pax body, so that the record's length becomes a multiple of Align.
-func appendFiller(b []byte, body int, payload int64) []byte {
-	record := int64(2*sector+roundUp(body)) + payload + Padding(payload)
-	n := int(-record & (Align - 1)) // none, or 512 or more
-	if n == 0 {
-		return b
-	}
-	end := len(b) + n
-	digits := decimalLen(n)
-	b = append(b, "     "[:digits]...)
-	putDecimal(b[len(b)-digits:], n)
-	b = append(b, " "+commentKey...)
-	b = append(b, spaces[:end-len(b)-1]...)
-	return append(b, '\n')
-}
-
-var spaces = bytes.Repeat([]byte{' '}, Align)
 
 // appendPrefix appends the fixed part of the comment with all that Stamp.Apply does not patch.
 func appendPrefix(b []byte, h *Header) []byte {

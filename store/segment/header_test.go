@@ -214,3 +214,36 @@ func TestLargestHeader(t *testing.T) {
 		}
 	}
 }
+
+// TestWidenedHeaderMeansTheSame widens headers, stamps and decodes them.
+func TestWidenedHeaderMeansTheSame(t *testing.T) {
+	for _, h := range []*segment.Header{plainObject(), dicomObject(), fullHeader()} {
+		want, err := segment.DecodeHeader(mustHeader(t, h))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, n := range []int{512, 1024, 3584} {
+			b, err := segment.Widen(mustHeader(t, h), n)
+			if err != nil || len(b) != want.Len+n {
+				t.Fatalf("widened by %d: %d bytes, %v", n, len(b), err)
+			}
+			if err := h.Stamp().Apply(b); err != nil {
+				t.Fatal(err)
+			}
+			got, err := segment.DecodeHeader(b)
+			if err != nil {
+				t.Fatalf("widened by %d: %v", n, err)
+			}
+			got.Len = want.Len
+			if !reflect.DeepEqual(got, want) {
+				t.Errorf("widened by %d: got %+v, want %+v", n, got, want)
+			}
+		}
+	}
+	b := mustHeader(t, plainObject())
+	for _, n := range []int{0, 100, -512, segment.MaxHeader} {
+		if got, err := segment.Widen(b, n); err == nil || string(got) != string(b) {
+			t.Errorf("widened by %d: %v", n, err)
+		}
+	}
+}

@@ -45,10 +45,6 @@ const (
 	MaxTime = 0o77777777777*1e9 + 999_999_999
 	// BlockSize is how many payload bytes one checksum covers.
 	BlockSize = 1 << 20
-	// Align divides the length of every record that is written: the sector of today's disks, which write whole ones or none. So
-	// no append rewrites a sector with acknowledged bytes, and none makes the file system read, or fill up, a block. Readers
-	// must not rely on it: early records are multiples of 512 only.
-	Align = 4 << 10
 	// PeekLen is how many bytes of a record PeekHeader needs at most.
 	PeekLen = 1024
 
