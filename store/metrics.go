@@ -10,6 +10,7 @@ import (
 // metrics are what an operator watches of a store. They carry no names of objects.
 type metrics struct {
 	objects, bytes, batches, records, damage prometheus.Counter
+	cacheHits, diskReads                     prometheus.Counter
 	steps                                    [stepCount]prometheus.Counter
 	commit                                   prometheus.Histogram
 	freeBytes, diskBytes                     prometheus.Gauge
@@ -26,11 +27,13 @@ func newMetrics(reg prometheus.Registerer, s *Store) *metrics {
 		return prometheus.NewGauge(prometheus.GaugeOpts{Namespace: "gantry", Subsystem: "store", Name: name, Help: help})
 	}
 	m := &metrics{
-		objects: counter("objects_stored_total", "Objects committed."),
-		bytes:   counter("log_bytes_total", "Bytes appended to the log, headers and padding included."),
-		batches: counter("batches_total", "Group commits."),
-		records: counter("records_total", "Records committed."),
-		damage:  counter("damage_found_total", "Damaged blocks, headers and stretches of the log met by reads and recovery."),
+		objects:   counter("objects_stored_total", "Objects committed."),
+		bytes:     counter("log_bytes_total", "Bytes appended to the log, headers and padding included."),
+		batches:   counter("batches_total", "Group commits."),
+		records:   counter("records_total", "Records committed."),
+		damage:    counter("damage_found_total", "Damaged blocks, headers and stretches of the log met by reads and recovery."),
+		cacheHits: counter("cache_hits_total", "Blocks read from memory."),
+		diskReads: counter("disk_reads_total", "Blocks read from a segment, which the page cache may have had."),
 		commit: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Namespace: "gantry", Subsystem: "store", Name: "commit_seconds", Help: "Time of writing and syncing one batch.",
 			Buckets: prometheus.ExponentialBuckets(0.0001, 2, 15),
@@ -56,7 +59,8 @@ func newMetrics(reg prometheus.Registerer, s *Store) *metrics {
 		}
 		return float64(s.wal.end.Load())
 	})
-	reg.MustRegister(m.objects, m.bytes, m.batches, m.records, m.damage, m.commit, vec, m.freeBytes, m.diskBytes, end)
+	reg.MustRegister(m.objects, m.bytes, m.batches, m.records, m.damage, m.commit, vec, m.freeBytes, m.diskBytes, end,
+		m.cacheHits, m.diskReads)
 	return m
 }
 

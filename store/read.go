@@ -145,13 +145,18 @@ func (o *Object) Range(off, n int64) io.ReadCloser {
 
 // verified is a piece of a block that was read and checked.
 type verified struct {
-	data []byte // the bytes asked for
-	buf  []byte // pooled
+	data   []byte // the bytes asked for
+	buf    []byte // pooled; nil if they are the cache's
+	cache  *blockCache
+	cached *cachedBlock
 }
 
 func (v *verified) free() {
 	if v.buf != nil {
 		budget.PutBuf(v.buf)
+	}
+	if v.cached != nil {
+		v.cache.release(v.cached)
 	}
 	*v = verified{}
 }
@@ -163,11 +168,12 @@ func (o *Object) block(off int64) (verified, error) {
 		return verified{}, err
 	}
 	i := int(pos / segment.BlockSize)
-	buf, err := o.store.readBlock(&at, i)
+	b, err := o.store.readBlock(&at, i)
 	if err != nil {
 		return verified{}, err
 	}
-	return verified{data: buf[pos-int64(i)*segment.BlockSize:], buf: buf}, nil
+	b.data = b.data[pos-int64(i)*segment.BlockSize:]
+	return b, nil
 }
 
 // locate finds the record that holds an offset of the object, and the offset in its payload.
@@ -200,8 +206,24 @@ func (s *Store) extent(stream uint64, index int) (location, error) {
 	return at, d.err
 }
 
-// readBlock reads block i of a payload into a pooled buffer and verifies it.
-func (s *Store) readBlock(at *location, i int) ([]byte, error) {
+// readBlock gives block i of a payload: one that was verified before, or one that is now.
+func (s *Store) readBlock(at *location, i int) (verified, error) {
+	key := blockKey{at.LSN, i}
+	if b := s.cache.get(key); b != nil {
+		s.metrics.cacheHits.Inc()
+		return verified{data: b.data, cache: s.cache, cached: b}, nil
+	}
+	buf, err := s.readDisk(at, i)
+	if err != nil {
+		return verified{}, err
+	}
+	s.cache.offer(key, buf)
+	return verified{data: buf, buf: buf}, nil
+}
+
+// readDisk reads block i of a payload into a pooled buffer and verifies it.
+func (s *Store) readDisk(at *location, i int) ([]byte, error) {
+	s.metrics.diskReads.Inc()
 	off := int64(i) * segment.BlockSize
 	n := min(at.PayloadLen-off, segment.BlockSize)
 	if n <= 0 || i >= len(at.CRCs) {
@@ -312,8 +334,8 @@ func (s *Store) payload(at location) ([]byte, error) {
 		if err != nil {
 			return nil, err
 		}
-		out = append(out, b...)
-		budget.PutBuf(b)
+		out = append(out, b.data...)
+		b.free()
 	}
 	return out, nil
 }

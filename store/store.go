@@ -26,6 +26,7 @@ type Config struct {
 
 	SegmentBytes int64         // size at which a segment is sealed (512 MiB)
 	BodyBytes    int64         // memory for bodies being received (128 MiB); at least MaxRecord
+	CacheBytes   int64         // memory for blocks that are read again and again; 0: none
 	OverlayBytes int64         // memory for what the catalog has not written yet (64 MiB)
 	MinFreeBytes int64         // below that much free space, only deletes go on (5% of the disk, at most 10 GiB)
 	UploadExpiry time.Duration // age at which an upload is aborted (7 days)
@@ -95,6 +96,7 @@ type Store struct {
 	wal     *wal
 	catalog *catalog.Catalog
 	budget  *budget.Budget
+	cache   *blockCache
 	metrics *metrics
 
 	queue   chan *op
@@ -137,6 +139,9 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 		stop: make(chan struct{}), stopped: make(chan struct{}), flight: newFlight(),
 	}
 	s.metrics = newMetrics(cfg.Registerer, s)
+	if s.cache, err = newBlockCache(cfg.CacheBytes); err != nil {
+		return nil, errors.Join(fmt.Errorf("memory for the cache: %w", err), s.closeFiles())
+	}
 	if err := s.start(ctx); err != nil {
 		return nil, errors.Join(err, s.closeFiles())
 	}
@@ -262,6 +267,9 @@ func (s *Store) closeFiles() error {
 	}
 	if s.lock != nil {
 		errs = append(errs, s.lock.Close())
+	}
+	if s.cache != nil {
+		errs = append(errs, s.cache.close())
 	}
 	return errors.Join(errs...)
 }

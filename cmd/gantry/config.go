@@ -75,6 +75,7 @@ type Archive struct {
 type StoreSettings struct {
 	SegmentBytes int64         `yaml:"segment_bytes"`
 	BodyBytes    int64         `yaml:"body_bytes"`
+	CacheBytes   int64         `yaml:"cache_bytes"`
 	OverlayBytes int64         `yaml:"overlay_bytes"`
 	MinFreeBytes int64         `yaml:"min_free_bytes"`
 	UploadExpiry time.Duration `yaml:"upload_expiry"`
@@ -93,7 +94,7 @@ func defaultConfig() Config {
 		Web:     WebConfig{Listen: "127.0.0.1:8080"},
 		Archive: "dicom",
 		Store: StoreSettings{
-			SegmentBytes: 512 << 20, BodyBytes: 128 << 20, OverlayBytes: 64 << 20, UploadExpiry: 7 * 24 * time.Hour,
+			SegmentBytes: 512 << 20, BodyBytes: 128 << 20, CacheBytes: 128 << 20, OverlayBytes: 64 << 20, UploadExpiry: 7 * 24 * time.Hour,
 		},
 		Log: LogConfig{Level: "info", Format: "text"},
 	}
@@ -163,6 +164,8 @@ func (s *StoreSettings) validate() error {
 		return fmt.Errorf("store.segment_bytes is below %d", minSegment)
 	case s.BodyBytes < store.MaxRecord:
 		return fmt.Errorf("store.body_bytes is below %d", int64(store.MaxRecord))
+	case s.CacheBytes < 0:
+		return errors.New("store.cache_bytes is negative")
 	case s.OverlayBytes < minOverlay:
 		return fmt.Errorf("store.overlay_bytes is below %d", minOverlay)
 	case s.MinFreeBytes < 0:

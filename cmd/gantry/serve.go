@@ -151,6 +151,7 @@ func openStore(ctx context.Context, cfg *Config, logger *slog.Logger, reg promet
 	}
 	return store.Open(ctx, store.Config{
 		Dir: cfg.Data, Indexer: dicomweb.Index, SegmentBytes: cfg.Store.SegmentBytes, BodyBytes: cfg.Store.BodyBytes,
+		CacheBytes:   cfg.Store.CacheBytes,
 		OverlayBytes: cfg.Store.OverlayBytes, MinFreeBytes: cfg.Store.MinFreeBytes, UploadExpiry: cfg.Store.UploadExpiry,
 		Logger: logger, Registerer: reg,
 		Progress: progress,

@@ -22,7 +22,8 @@ func (c *Config) env() map[string]any {
 		"WEB_LISTEN": &c.Web.Listen, "WEB_CORS_ORIGINS": &c.Web.CORSOrigins, "WEB_TRUSTED_PROXIES": &c.Web.TrustedProxies,
 		"TLS_CERT": &c.TLS.Cert, "TLS_KEY": &c.TLS.Key,
 		"NO_AUTH": &c.NoAuth, "ARCHIVE": &c.Archive,
-		"STORE_SEGMENT_BYTES": &c.Store.SegmentBytes, "STORE_BODY_BYTES": &c.Store.BodyBytes, "STORE_OVERLAY_BYTES": &c.Store.OverlayBytes,
+		"STORE_SEGMENT_BYTES": &c.Store.SegmentBytes, "STORE_BODY_BYTES": &c.Store.BodyBytes, "STORE_CACHE_BYTES": &c.Store.CacheBytes,
+		"STORE_OVERLAY_BYTES":  &c.Store.OverlayBytes,
 		"STORE_MIN_FREE_BYTES": &c.Store.MinFreeBytes, "STORE_UPLOAD_EXPIRY": &c.Store.UploadExpiry,
 		"LOG_LEVEL": &c.Log.Level, "LOG_FORMAT": &c.Log.Format, "PPROF": &c.Pprof,
 	}

@@ -63,6 +63,7 @@ type conn struct {
 	readErr   error        // first error in reading a body
 	writeErr  error        // first error in writing a response
 	cork      bool         // another write follows the next full-buffer one
+	more      bool         // another write of the same response follows this one
 	pending   []byte       // held back by cork
 
 	parking atomic.Bool // the next Close parks instead
@@ -120,7 +121,7 @@ func (c *conn) toRequest() {
 	c.in.reset()
 	c.out.reset()
 	c.readErr, c.writeErr = nil, nil
-	c.cork = false
+	c.cork, c.more = false, false
 }
 
 // headersDone makes fasthttp call SetReadDeadline when it has read a request's
@@ -277,10 +278,8 @@ func (c *conn) writePending(p []byte) (int, error) {
 	held := len(c.pending)
 	start := time.Now()
 	c.rollWrite(start)
-	bufs := net.Buffers{c.pending, p}
-	n64, err := bufs.WriteTo(c.tcp)
+	n, err := c.writev(c.pending, p)
 	c.pending = c.pending[:0]
-	n := int(n64)
 	slow := c.out.add(n, time.Since(start))
 	if err == nil {
 		return len(p), nil
@@ -304,7 +303,7 @@ func (c *conn) write(p []byte) (int, error) {
 		}
 		start := time.Now()
 		c.rollWrite(start)
-		n, err := c.Conn.Write(chunk)
+		n, err := c.writeChunk(chunk)
 		done += n
 		slow := c.out.add(n, time.Since(start))
 		switch {
@@ -314,6 +313,54 @@ func (c *conn) write(p []byte) (int, error) {
 			return done, nil
 		}
 	}
+}
+
+func (c *conn) writeChunk(p []byte) (int, error) {
+	if c.more && c.tls == nil && c.raw != nil {
+		return c.writev(p)
+	}
+	return c.Conn.Write(p)
+}
+
+// writev sends buffers with one system call, if they go at once. While more is set, the kernel holds back what does not fill a
+// packet: the end of a body would otherwise cost a packet, and wake the client, twice.
+func (c *conn) writev(bufs ...[]byte) (n int, err error) {
+	if !c.more || c.raw == nil {
+		list := net.Buffers(bufs)
+		n64, err := list.WriteTo(c.tcp)
+		return int(n64), err
+	}
+	waitErr := c.raw.Write(func(fd uintptr) bool {
+		for err == nil && len(bufs) > 0 {
+			var m int
+			if m, err = unix.SendmsgBuffers(int(fd), bufs, nil, nil, unix.MSG_MORE|unix.MSG_NOSIGNAL); errors.Is(err, unix.EINTR) {
+				err = nil
+			}
+			n += max(m, 0)
+			bufs = consume(bufs, max(m, 0))
+		}
+		if errors.Is(err, unix.EAGAIN) {
+			err = nil
+			return false
+		}
+		return true
+	})
+	if err == nil {
+		err = waitErr
+	}
+	return n, err
+}
+
+// consume drops the first n bytes of buffers, and those that are empty then.
+func consume(bufs [][]byte, n int) [][]byte {
+	for len(bufs) > 0 && n >= len(bufs[0]) {
+		n -= len(bufs[0])
+		bufs = bufs[1:]
+	}
+	if n > 0 {
+		bufs[0] = bufs[0][n:]
+	}
+	return bufs
 }
 
 func (c *conn) wroteErr(err error) error {

@@ -142,7 +142,7 @@ func (s *responseStream) WriteTo(w io.Writer) (n int64, err error) {
 		return s.writeChunks(w)
 	}
 	s.c.conn.cork = s.size > writeBufferSize
-	cw := &countWriter{w: w}
+	cw := &countWriter{w: w, conn: s.c.conn, size: s.size}
 	if wt, ok := s.r.(io.WriterTo); ok {
 		_, err = wt.WriteTo(cw)
 	} else {
@@ -170,11 +170,16 @@ func (s *responseStream) writeChunks(w io.Writer) (int64, error) {
 // countWriter counts what it lets through; unlike a source's own count, that
 // includes what was written before a panic.
 type countWriter struct {
-	w io.Writer
-	n int64
+	w    io.Writer
+	n    int64
+	conn *conn // told whether more than this write is to come; may be nil
+	size int64
 }
 
 func (cw *countWriter) Write(p []byte) (int, error) {
+	if cw.conn != nil {
+		cw.conn.more = cw.n+int64(len(p)) < cw.size
+	}
 	n, err := cw.w.Write(p)
 	cw.n += int64(n)
 	return n, err
