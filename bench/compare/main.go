@@ -4,6 +4,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"flag"
@@ -58,6 +59,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 	dir := fs.String("dir", cache, "directory on the disk to measure; data go into a new one below it")
 	jsonPath := fs.String("json", "", "write everything measured to this `file`")
 	htmlPath := fs.String("html", "", "write a page with plots to this `file`")
+	markdownPath := fs.String("markdown", "", "write the comparison to this `file`, as a table for a document")
 	fs.StringVar(&o.Gantry, "gantry", "", "`path` of gantry's binary, where the scenario starts it")
 	profile := fs.String("cpuprofile", "", "write a CPU profile of the client to this `file`")
 	fs.Uint64Var(&o.Seed, "seed", 0, "seed of the data; 0 takes a new one")
@@ -101,6 +103,12 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 	report, rows, err := measure()
 	if err != nil {
 		return err
+	}
+	if *markdownPath != "" {
+		var table bytes.Buffer
+		if err := errors.Join(scenario.WriteMarkdown(&table, rows), os.WriteFile(*markdownPath, table.Bytes(), 0o644)); err != nil {
+			return err
+		}
 	}
 	return finish(report, rows, stdout, *jsonPath, *htmlPath)
 }

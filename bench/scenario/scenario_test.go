@@ -144,3 +144,27 @@ func TestMissingAndFailingServersAreNoted(t *testing.T) {
 		t.Errorf("failing: %+v", rows)
 	}
 }
+
+func TestMarkdownTable(t *testing.T) {
+	rows := []scenario.Row{
+		{Name: "PUT", Of: "gantry", Against: "minio", Metric: "ops_per_s", OfMedian: 300, ToMedian: 100, Ratio: 3, Low: 2.9, High: 3.1, Rounds: 5,
+			Goal: scenario.Goal{AtLeast: 2}, Met: true},
+		{Name: "slow", Of: "gantry", Metric: "p99_ms", OfMedian: 7.123456, Rounds: 5, Goal: scenario.Goal{AtMost: 5, Limit: true}},
+		{Name: "shown only", Of: "memory", Metric: "ops_per_s", OfMedian: 1, Rounds: 1, Met: true},
+		{Name: "missing", Note: "not installed"},
+	}
+	var b strings.Builder
+	if err := scenario.WriteMarkdown(&b, rows); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{
+		"| PUT | ops_per_s | 300 | 100 | 3.00 | 2.90-3.10 | ≥ 2 × | met |\n",
+		"| slow | p99_ms | 7.123 |  |  |  | ≤ 5 | **not met** |\n",
+		"| shown only | ops_per_s | 1 |  |  |  |  |  |\n",
+		"| missing | not measured | | | | | | |\n",
+	} {
+		if !strings.Contains(b.String(), want) {
+			t.Errorf("table\n%s\nlacks %q", b.String(), want)
+		}
+	}
+}

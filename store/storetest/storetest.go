@@ -47,6 +47,8 @@ func Run(t *testing.T, arrange Arrange) {
 		{"ListUploads", testListUploads},
 		{"UploadExpiry", testUploadExpiry},
 		{"Identity", testIdentity},
+		{"SameInstanceAtOnce", testSameInstanceAtOnce},
+		{"SameLargeInstance", testSameLargeInstance},
 		{"DuplicateTakesItsPlace", testDuplicateTakesItsPlace},
 		{"RowsFollowTheOldest", testRowsFollowTheOldest},
 		{"Conflicts", testConflicts},

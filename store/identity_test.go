@@ -1,0 +1,61 @@
+package store_test
+
+import (
+	"bytes"
+	"errors"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"gantry/store"
+)
+
+// TestRottenInstanceIsNotCompared sends an instance again whose stored copy has rotted: neither "stored already" nor "another one"
+// would be true, so it is refused with the damage, and nothing changes.
+func TestRottenInstanceIsNotCompared(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, store.Config{Dir: dir})
+	mustBucket(t, s, "dicom", store.BucketSettings{DICOM: true})
+	in := instance(1, 1, 1, "P")
+	stow := func() (store.PutResult, error) {
+		return s.Put(t.Context(), &store.Put{Key: store.Key{Bucket: "dicom"}, Body: bytes.NewReader(in), Size: -1, Instance: &store.InstancePut{}})
+	}
+	first, err := stow()
+	if err != nil || !first.Stored {
+		t.Fatalf("first: %+v, %v", first, err)
+	}
+	segments, err := filepath.Glob(filepath.Join(dir, "log", "*.tar"))
+	if err != nil || len(segments) != 1 {
+		t.Fatalf("segments %v, %v", segments, err)
+	}
+	text, err := os.ReadFile(segments[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := bytes.LastIndex(text, in)
+	if at < 0 {
+		t.Fatal("the instance is not in the segment")
+	}
+	f, err := os.OpenFile(segments[0], os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	for _, damage := range []bool{true, false} {
+		b := in[len(in)-1]
+		if damage {
+			b ^= 1
+		}
+		if _, err := f.WriteAt([]byte{b}, int64(at+len(in)-1)); err != nil {
+			t.Fatal(err)
+		}
+		again, err := stow()
+		var known *store.InstanceError
+		switch {
+		case damage && (!errors.Is(err, store.ErrCorrupt) || !errors.As(err, &known)):
+			t.Errorf("the stored copy is damaged: %+v, %v", again, err)
+		case !damage && (err != nil || again.Stored || again.LSN != first.LSN):
+			t.Errorf("the stored copy is mended: %+v, %v", again, err)
+		}
+	}
+}
