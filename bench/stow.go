@@ -92,7 +92,7 @@ var errNotStored = errors.New("store: answer does not name the instance")
 // checkStored looks for failure reasons (0008,1197) and for each UID in the answer, as JSON or XML. The sequence of
 // failures itself may be there and empty.
 func checkStored(answer []byte, instances []*Instance) error {
-	if bytes.Contains(answer, []byte("00081197")) {
+	if bytes.Contains(answer, []byte(`"00081197"`)) { // with its quotes: some UIDs have these digits
 		return fmt.Errorf("store: failures reported: %.300q", answer)
 	}
 	for _, in := range instances {

@@ -1,8 +1,10 @@
 package dicomweb
 
 import (
+	"bytes"
 	"errors"
 	"io"
+	"math/rand/v2"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -59,6 +61,68 @@ func TestRelatedReader(t *testing.T) {
 				t.Errorf("%s, %s: got %d parts %.80q, %v", c.name, name, len(got), got, err)
 			}
 		}
+	}
+}
+
+// chunky gives out its content in pieces of random length, as a network does.
+type chunky struct {
+	b []byte
+	r *rand.Rand
+}
+
+func (c *chunky) Read(p []byte) (int, error) {
+	if len(c.b) == 0 {
+		return 0, io.EOF
+	}
+	n := copy(p[:min(len(p), 1+c.r.IntN(1<<c.r.IntN(18)))], c.b)
+	c.b = c.b[n:]
+	return n, nil
+}
+
+// TestRelatedReaderFillsLargeBuffers reads parts as the store does, into buffers of a block: they hold line ends, near misses and
+// beginnings of the boundary, and every length of the parts and every cut must give the same.
+func TestRelatedReaderFillsLargeBuffers(t *testing.T) {
+	r := rand.New(rand.NewPCG(5, 6))
+	for round := range 300 {
+		boundary := strings.Repeat("bound-", 1+r.IntN(12))
+		parts := make([][]byte, 1+r.IntN(4))
+		var body bytes.Buffer
+		for i := range parts {
+			p := make([]byte, r.IntN(1<<r.IntN(20)))
+			for j := range p {
+				p[j] = byte(r.Uint32())
+			}
+			for range len(p) / 5000 {
+				near := "\r\n--" + boundary
+				copy(p[r.IntN(len(p)):], near[:r.IntN(len(near))])
+			}
+			parts[i] = p
+			body.WriteString("\r\n--" + boundary + "\r\nContent-Type: application/dicom\r\n\r\n")
+			body.Write(p)
+		}
+		body.WriteString("\r\n--" + boundary + "--\r\n")
+		rd, err := newRelatedReader(&chunky{body.Bytes(), r}, boundary)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, want := range parts {
+			if _, err := rd.next(); err != nil {
+				t.Fatalf("round %d, part %d: %v", round, i, err)
+			}
+			got := make([]byte, 0, 1<<20)
+			for err = nil; err == nil; {
+				var n int
+				n, err = rd.Read(got[len(got):cap(got)])
+				got = got[:len(got)+n]
+			}
+			if !errors.Is(err, io.EOF) || !bytes.Equal(got, want) {
+				t.Fatalf("round %d, part %d of %d bytes: got %d, %v", round, i, len(want), len(got), err)
+			}
+		}
+		if _, err := rd.next(); !errors.Is(err, io.EOF) {
+			t.Fatalf("round %d: %v after the last part", round, err)
+		}
+		rd.close()
 	}
 }
 

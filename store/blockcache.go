@@ -7,10 +7,10 @@ import (
 )
 
 // blockCache keeps verified blocks in memory: frames of one block, the study that everybody looks at. Its memory is one ring
-// outside the garbage collector's sight, so that it costs what it is said to and no more. New blocks push out the oldest; what is
-// still wanted then comes back soon. A block gets in when it is read for the second time within a while, and if that would push out
-// another, once in a few times only: so neither exports, which read everything once, nor readers of more than the ring
-// holds keep it busy with copying. Blocks never change, so nothing has ever to be taken back.
+// outside the garbage collector's sight, which with blocks that are not tiny is nearly all that it costs. New blocks push out the
+// oldest; what is still wanted then comes back soon. A block gets in when it is read for the second time within a while, and if that
+// would push out another, once in a few times only: so neither reading everything once, nor reading at random more than the ring
+// holds, keeps it busy with copying. Blocks never change, so nothing has ever to be taken back.
 type blockCache struct {
 	mu     sync.Mutex // guards all below, and the users of entries
 	ring   []byte
@@ -42,6 +42,10 @@ const (
 	seenBlocks = 8 << 10
 	// admitEvery is how seldom a block pushes out others.
 	admitEvery = 8
+	// minCached is the least length of a block: to read a smaller one again costs little, and to remember it too much.
+	minCached = 8 << 10
+	// maxStepOver is how many blocks in use are stepped over in search of room.
+	maxStepOver = 16
 )
 
 func newBlockCache(size int64) (*blockCache, error) {
@@ -73,20 +77,34 @@ func (c *blockCache) release(b *cachedBlock) {
 
 // offer tells of a block that was read and verified. A copy of it is kept if it is worth that.
 func (c *blockCache) offer(k blockKey, data []byte) {
+	b := c.reserve(k, len(data))
+	if b == nil {
+		return
+	}
+	copy(b.data, data) // without the lock: until it is published, its maker is its only user
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if len(data) > len(c.ring)/4 || c.blocks[k] != nil || !c.seenLocked(k) {
-		return
+	b.users--
+	if c.ring != nil && c.blocks[k] == nil {
+		c.blocks[k] = b
 	}
-	at, ok := c.roomLocked(len(data))
+}
+
+// reserve finds a place for a block of n bytes, if it is to be kept.
+func (c *blockCache) reserve(k blockKey, n int) *cachedBlock {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if n < minCached || n > len(c.ring)/4 || c.blocks[k] != nil || !c.seenLocked(k) {
+		return nil
+	}
+	at, ok := c.roomLocked(n)
 	if !ok {
-		return
+		return nil
 	}
-	b := &cachedBlock{key: k, at: at, data: c.ring[at : at+len(data) : at+len(data)]}
-	copy(b.data, data)
-	c.head = at + len(data)
+	b := &cachedBlock{key: k, at: at, data: c.ring[at : at+n : at+n], users: 1}
+	c.head = at + n
 	c.queue = append(c.queue, b)
-	c.blocks[k] = b
+	return b
 }
 
 // seenLocked tells whether a block was read before, and remembers it.
@@ -105,17 +123,15 @@ func (c *blockCache) seenLocked(k blockKey) bool {
 	return false
 }
 
-// roomLocked finds n bytes in the ring. There is no room where a block is still in use.
+// roomLocked finds n bytes in the ring: where the oldest blocks are, which lie from head on, but for those in use.
 func (c *blockCache) roomLocked(n int) (at int, ok bool) {
-	at = c.head
-	if at+n > len(c.ring) {
-		at = 0
-	}
-	// What lies from head on, round to at+n, is in the way: the oldest blocks.
-	crowded := false
-	for i, b := range c.queue {
-		if !c.inWay(b, at, n) {
-			c.queue = c.queue[i:]
+	crowded, steps := false, 0
+	for {
+		at = c.head
+		if at+n > len(c.ring) {
+			at = 0
+		}
+		if len(c.queue) == 0 || !c.inWay(c.queue[0], at, n) {
 			return at, true
 		}
 		if !crowded {
@@ -124,14 +140,25 @@ func (c *blockCache) roomLocked(n int) (at int, ok bool) {
 				return 0, false
 			}
 		}
-		if b.users > 0 {
-			c.queue = c.queue[i:]
+		b := c.queue[0]
+		c.queue = c.queue[1:]
+		if b.users == 0 {
+			c.dropLocked(b)
+			continue
+		}
+		// It stays, as if it were the newest.
+		c.queue = append(c.queue, b)
+		c.head = b.at + len(b.data)
+		if steps++; steps > maxStepOver || steps >= len(c.queue) {
 			return 0, false
 		}
+	}
+}
+
+func (c *blockCache) dropLocked(b *cachedBlock) {
+	if c.blocks[b.key] == b {
 		delete(c.blocks, b.key)
 	}
-	c.queue = c.queue[:0]
-	return at, true
 }
 
 // inWay tells whether a block lies in what would be written, or skipped at the end of the ring.

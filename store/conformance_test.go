@@ -10,10 +10,10 @@ import (
 	"gantry/store/storetest"
 )
 
-// The suite on the operating system's files and bbolt.
+// The suite on the operating system's files and bbolt, with a cache of blocks.
 func TestConformanceOnDisk(t *testing.T) {
 	storetest.Run(t, func(t testing.TB, cfg store.Config) (store.Config, func() error) {
-		cfg.Dir = t.TempDir()
+		cfg.Dir, cfg.CacheBytes = t.TempDir(), 8<<20
 		return cfg, func() error { return catalog.Remove(filepath.Join(cfg.Dir, "catalog.db")) }
 	})
 }

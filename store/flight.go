@@ -110,6 +110,7 @@ func (s *Store) land() {
 // settle is the syncer: the one goroutine that makes batches durable and acknowledges them.
 func (s *Store) settle() {
 	defer close(s.stopped)
+	defer s.comparing.Wait()
 	group := make([]*batch, 0, maxFlight)
 	for b := range s.flight.queue {
 		group = append(group[:0], b)
@@ -143,9 +144,11 @@ func (s *Store) settleGroup(group []*batch) {
 		}
 		for _, o := range b.ops {
 			out := o.outcome(err)
-			if !errors.Is(out, errUndecided) { // it will come again
-				o.free()
+			if errors.Is(out, errUndecided) {
+				s.setAside(o)
+				continue
 			}
+			o.free()
 			o.done <- out
 		}
 		s.flight.leave()

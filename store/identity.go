@@ -8,14 +8,37 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"time"
 
 	"gantry/store/segment"
 )
 
 // errUndecided tells that an instance shares its SOP Instance UID with others that it must be compared with first. The
-// sequencer can't wait for that: what is stored has to be read. So the operation goes back to its owner, which compares
-// and queues it again.
+// sequencer can't wait for that: what is stored has to be read. So the operation is compared aside, and queued again.
 var errUndecided = errors.New("to be compared with what is stored")
+
+// maxComparing is how many instances are compared at a time: more would only take the disk from each other.
+const maxComparing = 4
+
+// setAside compares an undecided operation and queues it again. It needs nobody to wait for the operation: its memory is needed
+// by those that come after it.
+func (s *Store) setAside(o *op) {
+	s.comparing.Add(1)
+	go func() {
+		defer s.comparing.Done()
+		s.comparers <- struct{}{}
+		err := o.compare()
+		<-s.comparers
+		o.begun = time.Now()
+		if err == nil {
+			err = s.enqueue(context.Background(), o)
+		}
+		if err != nil {
+			o.free()
+			o.done <- err
+		}
+	}()
+}
 
 // checkIdentity applies the bucket's rule for duplicates. An object that was put by key is stored in any case.
 func (d *draft) checkIdentity(tx *txn) error {
@@ -48,7 +71,7 @@ func (d *draft) nameInstance(tx *txn, held []sopEntry) error {
 		if err != nil || e == nil || e.Instance == nil {
 			return firstError(err, fmt.Errorf("instance %s has no entry: %w", at.lsn, ErrCorrupt))
 		}
-		if e.Instance.TransferSyntax != d.instance.TransferSyntax {
+		if e.Instance.TransferSyntax != d.instance.TransferSyntax || d.differs(e) {
 			continue
 		}
 		same, known := d.compared[at.lsn]
@@ -73,6 +96,23 @@ func (d *draft) nameInstance(tx *txn, held []sopEntry) error {
 	return ErrDuplicate
 }
 
+// differs tells whether a stored object can't hold the same data set, judging by what the catalog knows: its length and, where
+// the data sets begin at the same place, the checksums of the blocks behind the first, which holds preamble and group 2.
+func (d *draft) differs(e *entry) bool {
+	in := e.Instance
+	if in.DataSet == 0 { // its record is older than this field
+		return false
+	}
+	if e.Size-in.DataSet != d.upload.size-d.instance.DataSet {
+		return true
+	}
+	if e.Large || d.upload.stream != nil || in.DataSet != d.instance.DataSet {
+		return false
+	}
+	was, is := e.CRCs, d.upload.body.crcs
+	return len(was) == len(is) && len(is) > 1 && !slices.Equal(was[1:], is[1:])
+}
+
 // besides is a key that no object has, next to the one that the identity gives.
 func (d *draft) besides(tx *txn) string {
 	return fmt.Sprintf("%s.%016x%s", strings.TrimSuffix(d.instance.objectName(), objectExt), tx.next, objectExt)
@@ -93,13 +133,17 @@ func (d *draft) rename(key string) error {
 	return nil
 }
 
-// compare finds out which of the objects that check asked for hold the data set that d brings.
+// compare finds out which of the objects that check asked for hold the data set that d brings. One that can't be read is another
+// one, where that does not mean that d is refused: so sending an instance again can take the place of a damaged copy.
 func (s *Store) compare(d *draft) error {
 	if d.compared == nil {
 		d.compared = make(map[LSN]bool)
 	}
 	for _, at := range d.undecided {
 		same, err := s.sameDataSet(d, at)
+		if errors.Is(err, ErrCorrupt) && d.bucket.Settings.Duplicates != Refuse && d.bucket.Settings.Duplicates != "" {
+			same, err = false, nil
+		}
 		if err != nil {
 			return fmt.Errorf("compare with instance %s: %w", at.lsn, err)
 		}
@@ -134,34 +178,42 @@ func (s *Store) sameDataSet(d *draft, at sopEntry) (bool, error) {
 	if o.Size-start != n {
 		return false, nil
 	}
-	r := o.Range(start, n)
-	defer r.Close()
-	_, err = io.Copy(&comparer{with: d.upload.readerAt(), off: d.instance.DataSet, buf: make([]byte, 64<<10)}, r)
+	stored, sent := o.Range(start, n), d.upload.from(d.instance.DataSet)
+	defer stored.Close()
+	defer sent.Close()
+	_, err = io.Copy(&comparer{with: sent}, stored)
 	if errors.Is(err, errDiffers) {
 		return false, nil
 	}
 	return err == nil, err
 }
 
+// from reads what was received from an offset on.
+func (u *received) from(off int64) io.ReadCloser {
+	if o, ok := u.readerAt().(*Object); ok {
+		return o.Range(off, o.Size-off)
+	}
+	return io.NopCloser(io.NewSectionReader(u.body, off, u.size-off))
+}
+
 var errDiffers = errors.New("bytes differ")
 
-// comparer is written to: errDiffers unless it gets the bytes of with from off on.
+// comparer is written to: errDiffers unless it gets the bytes that come from with.
 type comparer struct {
-	with io.ReaderAt
-	off  int64
-	buf  []byte
+	with io.Reader
+	buf  [32 << 10]byte
 }
 
 func (c *comparer) Write(p []byte) (n int, err error) {
 	for n < len(p) {
 		b := c.buf[:min(len(c.buf), len(p)-n)]
-		if got, err := c.with.ReadAt(b, c.off); got < len(b) {
+		if _, err := io.ReadFull(c.with, b); err != nil {
 			return n, err
 		}
 		if !bytes.Equal(b, p[n:n+len(b)]) {
 			return n, errDiffers
 		}
-		n, c.off = n+len(b), c.off+int64(len(b))
+		n += len(b)
 	}
 	return n, nil
 }

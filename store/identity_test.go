@@ -11,7 +11,7 @@ import (
 )
 
 // TestRottenInstanceIsNotCompared sends an instance again whose stored copy has rotted: neither "stored already" nor "another one"
-// would be true, so it is refused with the damage, and nothing changes.
+// would be true, so it is refused with the damage, and nothing changes; but where others may take its place, it does.
 func TestRottenInstanceIsNotCompared(t *testing.T) {
 	dir := t.TempDir()
 	s := open(t, store.Config{Dir: dir})
@@ -57,5 +57,14 @@ func TestRottenInstanceIsNotCompared(t *testing.T) {
 		case !damage && (err != nil || again.Stored || again.LSN != first.LSN):
 			t.Errorf("the stored copy is mended: %+v, %v", again, err)
 		}
+	}
+	if _, err := f.WriteAt([]byte{in[len(in)-1] ^ 1}, int64(at+len(in)-1)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.UpdateBucket(t.Context(), "dicom", store.BucketSettings{DICOM: true, Duplicates: store.Replace}, store.Origin{}); err != nil {
+		t.Fatal(err)
+	}
+	if again, err := stow(); err != nil || !again.Stored {
+		t.Errorf("the damaged copy is not replaced: %+v, %v", again, err)
 	}
 }

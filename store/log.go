@@ -159,7 +159,7 @@ func (l *wal) sync() error {
 // advance makes a durable batch part of the log.
 func (l *wal) advance(n int64) { l.end.Add(uint64(n)) }
 
-// Records end at multiples of blockSize in their segment if they are the last of a batch, or large. The blocks of today's
+// Records end at multiples of blockSize in their segment if they are those of a batch's last operation, should it pass, or large. The blocks of today's
 // disks and file systems are that long: so an append seldom rewrites one that holds acknowledged bytes, and what is written past
 // the page cache need not be filled up to one. To others, which may be very many, it would add more than they are long.
 const (

@@ -69,7 +69,7 @@ type step int
 
 // In the order in which they are gone.
 const (
-	stepReceive step = iota // waiting for the body's bytes, and copying them
+	stepReceive step = iota // waiting for room and for the body's bytes, and copying them; of large ones, also writing extents
 	stepHash                // CRC-32C, and what else the gateway takes of the bytes
 	stepParse               // reading the DICOM header
 	stepEncode              // making the record

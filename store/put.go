@@ -57,7 +57,8 @@ type Pending struct {
 }
 
 // Begin does what Put does up to the queue (1 to 3), so that the next body of the same client can be read meanwhile. Puts
-// begun one after the other are committed in that order. Wait must be called.
+// begun one after the other are committed in that order, but for instances that have to be compared with what is stored first.
+// Wait must be called; nothing waits for that.
 func (s *Store) Begin(ctx context.Context, p *Put) (*Pending, error) {
 	bucket, err := s.checkPut(p)
 	if err != nil {
@@ -79,7 +80,7 @@ func (s *Store) Begin(ctx context.Context, p *Put) (*Pending, error) {
 	s.metrics.step(stepHash, d.hashing)
 	s.metrics.step(stepReceive, max(0, received-d.hashing))
 	// 3 to 6, by the sequencer: see prepare and write
-	o := &op{records: d.records, check: d.check, release: up.release, begun: time.Now()}
+	o := &op{records: d.records, check: d.check, release: up.release, begun: time.Now(), compare: func() error { return s.compare(d) }}
 	if err := s.enqueue(ctx, o); err != nil {
 		up.close()
 		return nil, d.refuse(err)
@@ -91,24 +92,13 @@ func (s *Store) Begin(ctx context.Context, p *Put) (*Pending, error) {
 func (p *Pending) Wait() (PutResult, error) {
 	d := p.draft
 	defer d.upload.close()
-	err := p.store.await(p.op)
-	for errors.Is(err, errUndecided) {
-		if err = p.store.compare(d); err == nil {
-			err = p.store.enqueue(context.Background(), p.op)
-		}
-		if err != nil {
-			p.op.free()
-			break
-		}
-		err = p.store.await(p.op)
-	}
-	if err != nil {
+	if err := p.store.await(p.op); err != nil {
 		return PutResult{}, d.refuse(err)
 	}
-	d.upload.committed()
 	if d.same != nil {
 		return PutResult{Info: *d.same, Unindexed: d.unindexed}, nil
 	}
+	d.upload.committed()
 	p.store.metrics.stored()
 	info := entryOf(d.object.header).info(Key{Bucket: d.put.Bucket, Name: d.object.header.Fields.Key})
 	return PutResult{Info: info, Stored: true, Duplicate: d.duplicate, Unindexed: d.unindexed}, nil
@@ -417,8 +407,9 @@ func originFields(b Bucket, key string, o *Origin) segment.Fields {
 	}
 }
 
-// makeETag derives an entity tag from what is known of the bytes anyway: equal bytes, equal tags. It ends in -1, so that nobody
-// takes it for an MD5.
+// makeETag derives an entity tag from what is known of the bytes anyway. Equal bytes have equal tags; unequal ones of one size, one
+// instance and one header may have too, if somebody made them to, for it rests on CRC-32C. It ends in -1, so that nobody takes it
+// for an MD5.
 func (d *draft) makeETag() string {
 	h := sha256.New()
 	if d.instance != nil {
@@ -441,6 +432,7 @@ func (d *draft) makeETag() string {
 
 // check decides, in log order, whether the object may be stored.
 func (d *draft) check(tx *txn) error {
+	d.same, d.undecided = nil, d.undecided[:0] // of an earlier try
 	if err := checkBucket(tx, d.bucket); err != nil {
 		return err
 	}

@@ -299,7 +299,7 @@ func (l *wal) readHeader(lsn LSN) (*segment.Header, error) {
 		return nil, fmt.Errorf("%w: %w", errNotOpened, err)
 	}
 	defer f.release()
-	buf := make([]byte, min(size, 4<<10))
+	buf := make([]byte, min(size, 8<<10))
 	for {
 		// What lies behind the header may be unreadable, or missing: that is not this record's trouble.
 		n, readErr := forgiving{f}.ReadAt(buf, pos)

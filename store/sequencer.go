@@ -69,8 +69,9 @@ type op struct {
 	apply func(tx *txn) error
 	// release gives back the memory of the payloads, once the records are written or refused. May be nil.
 	release func()
-	frees   bool      // goes on while the disk is nearly full: deletes
-	begun   time.Time // when it was queued, if its steps are measured
+	frees   bool         // goes on while the disk is nearly full: deletes
+	compare func() error // does what check lacks if it says errUndecided
+	begun   time.Time    // when it was queued, if its steps are measured
 	done    chan error
 	result  error // of check, until the batch is committed
 }
@@ -96,7 +97,9 @@ func (s *Store) submit(ctx context.Context, o *op) error {
 // enqueue hands an operation to the sequencer. Once it is handed over it is not withdrawn: the caller's context ends only
 // the wait for a place in the queue.
 func (s *Store) enqueue(ctx context.Context, o *op) error {
-	o.done = make(chan error, 1)
+	if o.done == nil { // else it comes again, and somebody waits already
+		o.done = make(chan error, 1)
+	}
 	select {
 	case s.queue <- o:
 		return nil

@@ -101,12 +101,15 @@ type Store struct {
 
 	queue   chan *op
 	stop    chan struct{} // closed by Close
-	stopped chan struct{} // closed by the syncer, after the sequencer has ended
+	stopped chan struct{} // closed by the syncer, after the sequencer has ended and all comparing
 	workers sync.WaitGroup
-	cancel  context.CancelFunc
-	once    sync.Once
-	closing sync.Once
-	closed  error // result of Close
+
+	comparing sync.WaitGroup // operations set aside
+	comparers chan struct{}  // as many as are compared now
+	cancel    context.CancelFunc
+	once      sync.Once
+	closing   sync.Once
+	closed    error // result of Close
 
 	lastTime atomic.Int64 // commit time of the newest record, ns
 
@@ -136,7 +139,7 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	}
 	s := &Store{
 		cfg: cfg, lock: lock, budget: budget.New(cfg.BodyBytes), queue: make(chan *op, queueLength),
-		stop: make(chan struct{}), stopped: make(chan struct{}), flight: newFlight(),
+		stop: make(chan struct{}), stopped: make(chan struct{}), flight: newFlight(), comparers: make(chan struct{}, maxComparing),
 	}
 	s.metrics = newMetrics(cfg.Registerer, s)
 	if s.cache, err = newBlockCache(cfg.CacheBytes); err != nil {
@@ -250,7 +253,7 @@ func (s *Store) halt() {
 	s.workers.Wait()
 }
 
-// Close finishes the operations that were submitted, writes the catalog and releases the files. It may be called twice.
+// Close finishes the operations that were submitted (those that have to be compared first may end with ErrClosed), writes the catalog and releases the files. It may be called twice.
 func (s *Store) Close() error {
 	s.halt()
 	s.closing.Do(func() { s.closed = s.closeFiles() })

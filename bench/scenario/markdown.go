@@ -6,13 +6,13 @@ import (
 	"strings"
 )
 
-// WriteMarkdown writes the comparison as a table for a document: docs/performance.md is made so.
+// WriteMarkdown writes the comparison as a table for a document: those of docs/performance.md are made so.
 func WriteMarkdown(w io.Writer, rows []Row) error {
 	var b strings.Builder
 	b.WriteString("| step | metric | gantry or first | peer | ratio | range | goal | |\n|---|---|---|---|---|---|---|---|\n")
 	for _, r := range rows {
 		if r.Rounds == 0 {
-			fmt.Fprintf(&b, "| %s | not measured | | | | | | |\n", r.Name)
+			fmt.Fprintf(&b, "| %s | not measured: %s | | | | | | |\n", r.Name, r.Note)
 			continue
 		}
 		peer, ratio, spread := "", "", ""

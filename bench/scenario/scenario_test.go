@@ -161,7 +161,7 @@ func TestMarkdownTable(t *testing.T) {
 		"| PUT | ops_per_s | 300 | 100 | 3.00 | 2.90-3.10 | ≥ 2 × | met |\n",
 		"| slow | p99_ms | 7.123 |  |  |  | ≤ 5 | **not met** |\n",
 		"| shown only | ops_per_s | 1 |  |  |  |  |  |\n",
-		"| missing | not measured | | | | | | |\n",
+		"| missing | not measured: not installed | | | | | | |\n",
 	} {
 		if !strings.Contains(b.String(), want) {
 			t.Errorf("table\n%s\nlacks %q", b.String(), want)

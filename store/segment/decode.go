@@ -104,7 +104,7 @@ func DecodeHeader(b []byte) (*Header, error) {
 	if err := decodeMember(b, l, h); err != nil {
 		return nil, err
 	}
-	if err := decodeFields(bytes.Clone(b[l.prefix+prefixLen:l.commentTo]), &h.Fields); err != nil {
+	if err := decodeFields(bytes.Clone(bytes.TrimRight(b[l.prefix+prefixLen:l.commentTo], " ")), &h.Fields); err != nil {
 		return nil, err
 	}
 	if checkHeader(h) != nil {

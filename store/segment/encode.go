@@ -1,6 +1,7 @@
 package segment
 
 import (
+	"bytes"
 	"hash/crc32"
 	"slices"
 	"strings"
@@ -36,8 +37,8 @@ func AppendHeader(dst []byte, h *Header) ([]byte, error) {
 	return b, nil
 }
 
-// Widen makes a header longer by n bytes, a multiple of 512, with a comment of spaces that readers pass over, so that the record
-// ends where the log wants it to. It leaves the checksums to Stamp.Apply. ErrTooLarge leaves the header as it was.
+// Widen makes a header longer by n bytes, a multiple of 512, with spaces behind the JSON of its comment, so that the record ends where
+// the log wants it to. It leaves the checksums to Stamp.Apply. ErrTooLarge leaves the header as it was.
 func Widen(header []byte, n int) ([]byte, error) {
 	l, err := locate(header)
 	switch {
@@ -48,19 +49,21 @@ func Widen(header []byte, n int) ([]byte, error) {
 	case len(header)+n > MaxHeader:
 		return header, ErrTooLarge
 	}
-	b := slices.Insert(header, l.bodyTo, make([]byte, n)...)
-	filler := b[l.bodyTo : l.bodyTo+n]
-	for i := range filler {
-		filler[i] = ' '
+	b := slices.Insert(header, l.commentTo, spaces[:n%len(spaces)]...)
+	for range n / len(spaces) {
+		b = slices.Insert(b, l.commentTo, spaces...)
 	}
-	digits := decimalLen(n)
-	putDecimal(filler[:digits], n)
-	copy(filler[digits+1:], commentKey)
-	filler[n-1] = '\n'
+	// The comment's length, which counts its own digits, may need more of them: they take the place of as many spaces.
+	was := l.commentTo + 1 - sector
+	digits, more := decimalLen(was), decimalLen(was+n)-decimalLen(was)
+	copy(b[sector+digits+more:l.commentTo+n], b[sector+digits:])
+	putDecimal(b[sector:sector+digits+more], was+n)
 	putOctal(b[ustarSize:ustarSize+ustarNumDigits], uint64(l.bodyTo-sector+n))
 	sumUstar(b[:sector])
 	return b, nil
 }
+
+var spaces = bytes.Repeat([]byte{' '}, 4<<10)
 
 // checkHeader refuses what the format cannot hold; DecodeHeader refuses the same, so that what is decoded can be encoded.
 func checkHeader(h *Header) error {

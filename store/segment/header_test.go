@@ -222,8 +222,12 @@ func TestWidenedHeaderMeansTheSame(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, n := range []int{512, 1024, 3584} {
+		for _, n := range []int{512, 1024, 3584, 9 << 10, 512} { // and once more
 			b, err := segment.Widen(mustHeader(t, h), n)
+			if err == nil && n == 512 {
+				b, err = segment.Widen(b, 1024)
+				n += 1024
+			}
 			if err != nil || len(b) != want.Len+n {
 				t.Fatalf("widened by %d: %d bytes, %v", n, len(b), err)
 			}

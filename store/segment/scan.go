@@ -41,7 +41,7 @@ func (e *CorruptError) Error() string {
 func (e *CorruptError) Unwrap() error { return e.Err }
 
 const (
-	smallRead  = 4 << 10  // when payloads are skipped: most headers in one read
+	smallRead  = 8 << 10  // when payloads are skipped: most headers in one read
 	searchRead = 1 << 20  // when looking for the next header
 	largeRead  = 64 << 10 // when records are small: many in one read
 )

@@ -69,3 +69,29 @@ func testSameLargeInstance(h *harness) {
 	_, err := h.stow(b, other)
 	h.wants("one byte less", err, store.ErrDuplicate)
 }
+
+// testDuplicatesNobodyWaitsFor sends instances again without waiting for the first ones while the last are received: what they hold
+// of the body budget must come back by itself.
+func testDuplicatesNobodyWaitsFor(h *harness) {
+	const b, copies = "archive", 24 // the budget has room for four bodies of unknown length
+	h.bucket(b, store.BucketSettings{DICOM: true})
+	m := image(1, 1, 1)
+	m.Body = strings.Repeat("0123456789abcdef", 1<<16)
+	h.putImage(b, m)
+	pending := make([]*store.Pending, copies)
+	for i := range pending {
+		m.Meta = fmt.Sprintf("preamble %d", i)
+		var err error
+		pending[i], err = h.Begin(h.Context(), &store.Put{
+			Key: store.Key{Bucket: b}, Body: strings.NewReader(string(m.Bytes())), Size: -1, Instance: &store.InstancePut{},
+		})
+		if err != nil {
+			h.Fatalf("copy %d: %v", i, err)
+		}
+	}
+	for i, p := range pending {
+		if res, err := p.Wait(); err != nil || res.Stored {
+			h.Errorf("copy %d: stored %v, %v", i, res.Stored, err)
+		}
+	}
+}

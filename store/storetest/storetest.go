@@ -49,6 +49,7 @@ func Run(t *testing.T, arrange Arrange) {
 		{"Identity", testIdentity},
 		{"SameInstanceAtOnce", testSameInstanceAtOnce},
 		{"SameLargeInstance", testSameLargeInstance},
+		{"DuplicatesNobodyWaitsFor", testDuplicatesNobodyWaitsFor},
 		{"DuplicateTakesItsPlace", testDuplicateTakesItsPlace},
 		{"RowsFollowTheOldest", testRowsFollowTheOldest},
 		{"Conflicts", testConflicts},
