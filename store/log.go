@@ -226,7 +226,7 @@ func (l *wal) startSegment(base LSN) error {
 	}
 	prev := l.active()
 	l.mu.Lock()
-	if prev != nil {
+	if prev != nil && prev.end != base { // if it is, the sealer may be reading it
 		prev.end = base
 	}
 	l.segs = append(l.segs, seg)
