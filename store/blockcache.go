@@ -3,7 +3,7 @@ package store
 import (
 	"sync"
 
-	"golang.org/x/sys/unix"
+	"gantry/internal/budget"
 )
 
 // blockCache keeps verified blocks in memory: frames of one block, the study that everybody looks at. Its memory is one ring
@@ -54,7 +54,7 @@ func newBlockCache(size int64) (*blockCache, error) {
 		return c, nil
 	}
 	var err error
-	c.ring, err = unix.Mmap(-1, 0, int(size), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANON)
+	c.ring, err = budget.MapRegion(int(size))
 	return c, err
 }
 
@@ -185,5 +185,5 @@ func (c *blockCache) close() error {
 	if ring == nil {
 		return nil
 	}
-	return unix.Munmap(ring)
+	return budget.UnmapRegion(ring)
 }
