@@ -91,7 +91,8 @@ func Index(r io.ReaderAt, size int64) (*Instance, error) {
 	if err := x.frames(); err != nil {
 		return nil, err
 	}
-	return in, nil
+	var last [1]byte // pixel data was not read: is it there at all?
+	return in, readAt(r, last[:], size-1)
 }
 
 // indexer reads a data set once and keeps what an Instance is made of.
