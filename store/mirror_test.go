@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"gantry/internal/vfs"
@@ -295,13 +296,19 @@ func TestAnswersFallWithTheirBatch(t *testing.T) {
 	}
 	gate := make(chan struct{})
 	m.set(nil, gate)
-	before := len(m.sent())
+	var syncing atomic.Bool // the first batch alone: what comes later needs a sync of its own
+	fault.SetRule(func(op vfs.Op) vfs.Fate {
+		if op.Kind == vfs.OpSync {
+			syncing.Store(true)
+		}
+		return vfs.Fate{}
+	})
 	first := make(chan error, 1)
 	go func() {
 		_, err := s.Put(t.Context(), &store.Put{Key: store.Key{Bucket: "dicom", Name: "first"}, Body: strings.NewReader("1"), Size: 1})
 		first <- err
 	}()
-	waitUntil(func() bool { return len(m.sent()) > before })
+	waitUntil(syncing.Load)
 	done := make(chan error, len(ops))
 	for _, i := range rand.New(rand.NewPCG(1, 1)).Perm(len(ops)) {
 		go func() { done <- ops[i]() }()
