@@ -22,15 +22,12 @@ type StepShare struct {
 // stepMetric is the counter, in Prometheus' text format, that gantry adds up these times in.
 const stepMetric = `gantry_store_put_seconds_total{step="`
 
-// A stepClock is a reading of these counters, in their order.
-type stepClock struct {
-	names   []string
-	seconds map[string]float64
-}
+// A stepClock is a reading of these counters: seconds by step.
+type stepClock map[string]float64
 
 // readSteps asks a server for its metrics. One that has none of these counters gives an empty reading.
-func readSteps(ctx context.Context, url string) (c stepClock, err error) {
-	c.seconds = make(map[string]float64)
+func readSteps(ctx context.Context, url string) (stepClock, error) {
+	c := stepClock{}
 	if url == "" {
 		return c, nil
 	}
@@ -56,10 +53,9 @@ func readSteps(ctx context.Context, url string) (c stepClock, err error) {
 		if !ok {
 			continue
 		}
-		if c.seconds[name], err = strconv.ParseFloat(value, 64); err != nil {
+		if c[name], err = strconv.ParseFloat(value, 64); err != nil {
 			return c, fmt.Errorf("read metrics: %w", err)
 		}
-		c.names = append(c.names, name)
 	}
 	return c, lines.Err()
 }
@@ -67,18 +63,20 @@ func readSteps(ctx context.Context, url string) (c stepClock, err error) {
 // since compares with an earlier reading, objects having been stored in between; the longest step comes first.
 func (c stepClock) since(before stepClock, objects int64) []StepShare {
 	var total float64
-	for _, name := range c.names {
-		total += c.seconds[name] - before.seconds[name]
+	for name, seconds := range c {
+		total += seconds - before[name]
 	}
 	if total <= 0 || objects == 0 {
 		return nil
 	}
-	out := make([]StepShare, 0, len(c.names))
-	for _, name := range c.names {
-		s := c.seconds[name] - before.seconds[name]
+	out := make([]StepShare, 0, len(c))
+	for name, seconds := range c {
+		s := seconds - before[name]
 		out = append(out, StepShare{Name: name, Micros: s * 1e6 / float64(objects), Percent: 100 * s / total})
 	}
-	slices.SortStableFunc(out, func(a, b StepShare) int { return cmp.Compare(b.Percent, a.Percent) })
+	slices.SortFunc(out, func(a, b StepShare) int {
+		return cmp.Or(cmp.Compare(b.Percent, a.Percent), cmp.Compare(a.Name, b.Name))
+	})
 	return out
 }
 

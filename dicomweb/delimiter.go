@@ -3,7 +3,8 @@ package dicomweb
 import "bytes"
 
 // delimiter finds one text in a stream of bytes. It looks at one byte in as many as the text is long: most can't be part of
-// it, and then no occurrence is there. Pixels are mostly passed over so, several times as fast as by looking at each byte.
+// it, and then no occurrence is there. Pixels are mostly passed over so, twice as fast as bytes.Index looks at each byte: see
+// BenchmarkDelimiter.
 type delimiter struct {
 	text []byte              // "", or up to maxDelimiter bytes
 	last [256]int16          // last position of a byte in text; -1 if it does not occur

@@ -141,7 +141,7 @@ func (s *Store) compare(d *draft) error {
 	}
 	for _, at := range d.undecided {
 		same, err := s.sameDataSet(d, at)
-		if errors.Is(err, ErrCorrupt) && d.bucket.Settings.Duplicates != Refuse && d.bucket.Settings.Duplicates != "" {
+		if rule := d.bucket.Settings.Duplicates; errors.Is(err, ErrCorrupt) && (rule == Replace || rule == Keep) {
 			same, err = false, nil
 		}
 		if err != nil {
@@ -149,7 +149,6 @@ func (s *Store) compare(d *draft) error {
 		}
 		d.compared[at.lsn] = same
 	}
-	d.undecided = d.undecided[:0]
 	return nil
 }
 

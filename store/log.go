@@ -159,9 +159,10 @@ func (l *wal) sync() error {
 // advance makes a durable batch part of the log.
 func (l *wal) advance(n int64) { l.end.Add(uint64(n)) }
 
-// Records end at multiples of blockSize in their segment if they are those of a batch's last operation, should it pass, or large. The blocks of today's
-// disks and file systems are that long: so an append seldom rewrites one that holds acknowledged bytes, and what is written past
-// the page cache need not be filled up to one. To others, which may be very many, it would add more than they are long.
+// A record ends at a multiple of blockSize in its segment if it is large, or the last one of a batch whose last operation passes.
+// The blocks of today's disks and file systems are that long: so an append seldom rewrites one that holds acknowledged bytes, and
+// what is written past the page cache need not be filled up to one. Records that are small, and very many, it would make longer
+// than they are worth.
 const (
 	blockSize   = 4 << 10
 	alignAlways = 64 << 10 // bytes of a record that is aligned wherever it is

@@ -253,7 +253,8 @@ func (s *Store) halt() {
 	s.workers.Wait()
 }
 
-// Close finishes the operations that were submitted (those that have to be compared first may end with ErrClosed), writes the catalog and releases the files. It may be called twice.
+// Close finishes the operations that were submitted (those that have to be compared first may end with ErrClosed), writes the
+// catalog and releases the files. It may be called twice.
 func (s *Store) Close() error {
 	s.halt()
 	s.closing.Do(func() { s.closed = s.closeFiles() })

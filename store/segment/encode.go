@@ -49,10 +49,7 @@ func Widen(header []byte, n int) ([]byte, error) {
 	case len(header)+n > MaxHeader:
 		return header, ErrTooLarge
 	}
-	b := slices.Insert(header, l.commentTo, spaces[:n%len(spaces)]...)
-	for range n / len(spaces) {
-		b = slices.Insert(b, l.commentTo, spaces...)
-	}
+	b := slices.Insert(header, l.commentTo, spaces[:n]...)
 	// The comment's length, which counts its own digits, may need more of them: they take the place of as many spaces.
 	was := l.commentTo + 1 - sector
 	digits, more := decimalLen(was), decimalLen(was+n)-decimalLen(was)
@@ -63,7 +60,7 @@ func Widen(header []byte, n int) ([]byte, error) {
 	return b, nil
 }
 
-var spaces = bytes.Repeat([]byte{' '}, 4<<10)
+var spaces = bytes.Repeat([]byte{' '}, MaxHeader)
 
 // checkHeader refuses what the format cannot hold; DecodeHeader refuses the same, so that what is decoded can be encoded.
 func checkHeader(h *Header) error {
