@@ -47,7 +47,7 @@ func startGantry(ctx context.Context, l Launch) (*Process, error) {
 	if err != nil {
 		return nil, err
 	}
-	env := []string{"GANTRY_ROOT_KEY_ID=" + benchKeyID, "GANTRY_ROOT_SECRET=" + benchSecret}
+	env := append([]string{"GANTRY_ROOT_KEY_ID=" + benchKeyID, "GANTRY_ROOT_SECRET=" + benchSecret}, l.Env...)
 	argv := append([]string{l.Gantry, "serve", "--data", filepath.Join(l.Dir, "data"), "--s3-listen", ports[0], "--web-listen", ports[1]},
 		l.Args...)
 	p, err := launch(ctx, l, "http://"+ports[1]+"/readyz", env, argv...)

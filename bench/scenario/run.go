@@ -64,7 +64,7 @@ func Run(ctx context.Context, s *Scenario, o Options) (*bench.Report, []Row, err
 	for _, name := range s.used() {
 		server := s.Servers[name]
 		if server.Start != "" {
-			l := Launch{Dir: filepath.Join(o.Dir, name), Gantry: o.Gantry, Cache: o.Cache, Seed: o.Seed, Studies: memoryStudies}
+			l := Launch{Dir: filepath.Join(o.Dir, name), Gantry: o.Gantry, Env: server.Env, Cache: o.Cache, Seed: o.Seed, Studies: memoryStudies}
 			p, err := Start(ctx, server.Start, l)
 			if err != nil {
 				_, _ = fmt.Fprintf(o.Progress, "%s: %v\n", name, err)

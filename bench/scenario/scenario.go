@@ -25,7 +25,8 @@ type Scenario struct {
 
 // A Server is started by the scenario if Start names how, else it is expected to run already.
 type Server struct {
-	Start        string `yaml:"start"` // gantry, orthanc, minio, versitygw, memory; empty: runs already
+	Start        string   `yaml:"start"` // gantry, orthanc, minio, versitygw, memory; empty: runs already
+	Env          []string `yaml:"env"`   // NAME=value, for gantry
 	bench.Target `yaml:",inline"`
 }
 

@@ -21,6 +21,7 @@ type Launch struct {
 	Dir     string   // an empty directory for data and logs
 	Gantry  string   // path of gantry's binary
 	Args    []string // more arguments for gantry
+	Env     []string // and settings: NAME=value
 	Cache   string   // where built peers are kept
 	Seed    uint64
 	Studies int // that a memory server holds
