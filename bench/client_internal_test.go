@@ -321,3 +321,21 @@ func FuzzEachPart(f *testing.F) {
 		}
 	})
 }
+
+// TestAnswersToStow tells a failure from UIDs that happen to have the digits of its tag.
+func TestAnswersToStow(t *testing.T) {
+	one := []*Instance{{UID: "2.25.100081197"}}
+	for _, c := range []struct {
+		answer string
+		good   bool
+	}{
+		{`{"00081199":{"vr":"SQ","Value":[{"00081155":{"vr":"UI","Value":["2.25.100081197"]}}]}}`, true},
+		{`{"00081198":{"vr":"SQ","Value":[{"00081155":{"vr":"UI","Value":["2.25.100081197"]},"00081197":{"vr":"US","Value":[273]}}]}}`, false},
+		{`<DicomAttribute tag="00081155">2.25.100081197</DicomAttribute><DicomAttribute tag="00081197" vr="US"/>`, false},
+		{`{}`, false},
+	} {
+		if err := checkStored([]byte(c.answer), one); (err == nil) != c.good {
+			t.Errorf("%s: %v", c.answer, err)
+		}
+	}
+}

@@ -1,6 +1,7 @@
 package scenario
 
 import (
+	"regexp"
 	"strings"
 	"testing"
 )
@@ -20,5 +21,22 @@ func TestParseGoBench(t *testing.T) {
 		"BenchmarkA/c=1-2 \t 10\t 7 ns/op\t 60 MB/s\t 1.5 raw-ratio\nPASS\nok gantry/store 90.0s\n"))
 	if len(names) != 1 || names[0] != "A/c=1" || median(values["A/c=1"]["raw-ratio"]) != 1.375 || median(values["A/c=1"]["ns/op"]) != 6 {
 		t.Errorf("names %q, values %v", names, values)
+	}
+}
+
+// TestOnlyKeepsWhatStepsCompareAgainst drops steps, which moves the others.
+func TestOnlyKeepsWhatStepsCompareAgainst(t *testing.T) {
+	s, err := Open("full")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.restrict(Options{Only: regexp.MustCompile("^STOW")})
+	if len(s.Steps) < 3 {
+		t.Fatalf("%d steps are left", len(s.Steps))
+	}
+	for _, c := range s.Steps {
+		if c.Workload != "stow" || c.AgainstStep.Workload != "stow" {
+			t.Errorf("%s: %q against %q", c.Name, c.Workload, c.AgainstStep.Workload)
+		}
 	}
 }
