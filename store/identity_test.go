@@ -2,7 +2,9 @@ package store_test
 
 import (
 	"bytes"
+	"context"
 	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"testing"
@@ -13,8 +15,19 @@ import (
 // TestRottenInstanceIsNotCompared sends an instance again whose stored copy has rotted: neither "stored already" nor "another one"
 // would be true, so it is refused with the damage, and nothing changes; but where others may take its place, it does.
 func TestRottenInstanceIsNotCompared(t *testing.T) {
+	t.Run("record of today", func(t *testing.T) { rottenInstance(t, int64(len("dicom|"))) })
+	t.Run("record that does not tell where the data set begins", func(t *testing.T) { rottenInstance(t, 0) })
+}
+
+func rottenInstance(t *testing.T, dataSet int64) {
 	dir := t.TempDir()
-	s := open(t, store.Config{Dir: dir})
+	s := open(t, store.Config{Dir: dir, Indexer: func(ctx context.Context, r io.ReaderAt, size int64) (*store.Instance, error) {
+		in, err := testIndexer(ctx, r, size)
+		if err == nil {
+			in.DataSet = dataSet
+		}
+		return in, err
+	}})
 	mustBucket(t, s, "dicom", store.BucketSettings{DICOM: true})
 	in := instance(1, 1, 1, "P")
 	stow := func() (store.PutResult, error) {
