@@ -69,7 +69,7 @@ func BenchmarkDelimiter(b *testing.B) {
 		b.Run(name+" plain", func(b *testing.B) {
 			b.SetBytes(int64(len(body)))
 			for b.Loop() {
-				if bytes.Index(body, d.text) >= 0 {
+				if bytes.Contains(body, d.text) {
 					b.Fatal("found")
 				}
 			}
