@@ -42,8 +42,8 @@ type boltEngine struct {
 	db     *bbolt.DB
 	path   string
 	opened uint64 // the LSN at open
-	// pageBytes is the file's page size.
-	pageBytes int64
+	// pages reads the file beside bbolt.
+	pages boltPages
 	// current is the view that new readers share, nil once closed.
 	current atomic.Pointer[boltView]
 	// broken is set once bbolt must not be written to any more, stuck once it must not be called at all, since a
@@ -81,7 +81,10 @@ func openBolt(path string, stamp []byte) (e *boltEngine, err error) {
 	if e.db, err = openFile(path); err != nil {
 		return nil, openError(err)
 	}
-	e.pageBytes = int64(e.db.Info().PageSize)
+	if e.pages.file, err = os.Open(path); err != nil {
+		return nil, errors.Join(err, e.db.Close())
+	}
+	e.pages.pageBytes = e.db.Info().PageSize
 	if isNew {
 		err = e.create(stamp)
 	} else {
@@ -91,7 +94,7 @@ func openBolt(path string, stamp []byte) (e *boltEngine, err error) {
 		err = e.refresh()
 	}
 	if err != nil {
-		return nil, errors.Join(err, e.db.Close())
+		return nil, errors.Join(err, e.db.Close(), e.pages.file.Close())
 	}
 	return e, nil
 }
@@ -167,6 +170,12 @@ func (e *boltEngine) guard(was bool, err *error) {
 	}
 }
 
+// corrupt returns ErrCorrupt, and makes the next Open return it.
+func (e *boltEngine) corrupt(format string, args ...any) error {
+	e.markSuspect()
+	return fmt.Errorf("%w: %s", ErrCorrupt, fmt.Sprintf(format, args...))
+}
+
 // markSuspect makes the next Open return ErrCorrupt. If even that can't be written, the next Open may find out by itself, or not.
 func (e *boltEngine) markSuspect() {
 	if e.suspect.Swap(true) {
@@ -204,7 +213,10 @@ func (e *boltEngine) write(changes *table, lsn uint64) (err error) {
 	if p := e.broken.Load(); p != nil {
 		return *p
 	}
-	if err = e.update(changes, lsn); err == nil {
+	if err = e.check(changes); err == nil {
+		err = e.update(changes, lsn)
+	}
+	if err == nil {
 		// Before this returns, readers must get what was written, for it leaves the overlay then.
 		err = e.refresh()
 	}
@@ -220,6 +232,25 @@ func (e *boltEngine) write(changes *table, lsn uint64) (err error) {
 	}
 	if errors.Is(err, ErrBroken) || errors.Is(err, ErrCorrupt) {
 		e.broken.Store(&err)
+	}
+	return err
+}
+
+// check looks at the pages that update is going to use, for update trusts them.
+func (e *boltEngine) check(changes *table) error {
+	v, err := e.acquire()
+	if err != nil {
+		return err
+	}
+	defer v.close()
+	list := make([]change, 1, changes.Len()+1)
+	list[0].key = string(lsnKey)
+	changes.Scan(func(k string, value []byte) bool {
+		list = append(list, change{k, value == nil})
+		return true
+	})
+	if err = e.pages.check(uint64(v.tx.ID()), list); err != nil {
+		e.markSuspect()
 	}
 	return err
 }
@@ -264,12 +295,13 @@ func (e *boltEngine) stats(s *Stats) {
 		s.FileBytes = info.Size()
 	}
 	st := e.db.Stats()
-	s.FreeBytes = int64(st.FreePageN) * e.pageBytes
-	s.PendingBytes = int64(st.PendingPageN) * e.pageBytes
+	s.FreeBytes = int64(st.FreePageN) * int64(e.pages.pageBytes)
+	s.PendingBytes = int64(st.PendingPageN) * int64(e.pages.pageBytes)
 }
 
 func (e *boltEngine) close() (err error) {
 	e.publish(nil)
+	_ = e.pages.file.Close() // only read from
 	if p := e.broken.Load(); e.stuck.Load() || (p != nil && errors.Is(*p, ErrCorrupt)) {
 		// A panic may have left bbolt's locks taken: leave the mapping to the end of the process. The file can be
 		// removed all the same.

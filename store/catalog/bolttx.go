@@ -92,9 +92,20 @@ func (v *boltView) get(key []byte) (value []byte, ok bool, err error) {
 	if inside == nil {
 		return nil, false, nil
 	}
+	if err := v.inspect(key, inside); err != nil {
+		return nil, false, err
+	}
 	value = make([]byte, len(inside))
 	copy(value, inside)
 	return value, true, nil
+}
+
+// inspect returns ErrCorrupt for lengths that nobody wrote: the bytes may end anywhere.
+func (v *boltView) inspect(key, value []byte) error {
+	if len(key) > MaxKeyBytes || len(value) > MaxValueBytes {
+		return v.engine.corrupt("key of %d bytes, value of %d", len(key), len(value))
+	}
+	return nil
 }
 
 func (v *boltView) cursor(b bounds) engineCursor {
@@ -113,12 +124,14 @@ type boltCursor struct {
 	pos              string
 	unbounded, fresh bool
 	end              bool
+	// last is the key read last, empty if none was since seek.
+	last string
 	// pairBytes is the mean size of a pair in the last run: how much room the next one needs.
 	pairBytes int
 }
 
 func (c *boltCursor) seek(pos string, unbounded bool) {
-	c.pos, c.unbounded, c.fresh, c.end = pos, unbounded, true, false
+	c.pos, c.unbounded, c.fresh, c.end, c.last = pos, unbounded, true, false, ""
 }
 
 func (c *boltCursor) load(r *run, n int) (err error) {
@@ -135,6 +148,12 @@ func (c *boltCursor) load(r *run, n int) (err error) {
 			c.end = true
 			break
 		}
+		if err := c.view.inspect(k, v); err != nil {
+			return err
+		}
+		if !c.inOrder(viewString(k)) {
+			return c.view.engine.corrupt("keys out of order")
+		}
 		size := len(k) + len(v)
 		if size > cap(block)-len(block) {
 			left := (n - len(r.keys)) * (c.pairBytes + c.pairBytes/32 + 1)
@@ -143,7 +162,8 @@ func (c *boltCursor) load(r *run, n int) (err error) {
 		at := len(block)
 		block = append(append(block, k...), v...)
 		mid := at + len(k)
-		r.keys = append(r.keys, viewString(block[at:mid]))
+		c.last = viewString(block[at:mid])
+		r.keys = append(r.keys, c.last)
 		r.values = append(r.values, block[mid:len(block):len(block)])
 		total += size
 	}
@@ -152,6 +172,17 @@ func (c *boltCursor) load(r *run, n int) (err error) {
 	}
 	c.trim(r)
 	return nil
+}
+
+// inOrder tells whether key may follow the last one. Among damaged pages a cursor may run in a circle.
+func (c *boltCursor) inOrder(key string) bool {
+	switch {
+	case c.last == "":
+		return true
+	case c.bounds.reverse:
+		return key < c.last
+	}
+	return key > c.last
 }
 
 // trim drops what lies past the end of the range.

@@ -1,7 +1,6 @@
 package catalog
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -176,9 +175,6 @@ func (c *Catalog) checkFrom(from []byte) (last []byte, err error) {
 	for range checkStep {
 		if !it.Next() {
 			return nil, it.Err()
-		}
-		if last != nil && bytes.Compare(last, it.Key()) >= 0 {
-			return nil, fmt.Errorf("keys out of order: %w", ErrCorrupt)
 		}
 		last = it.Key()
 	}
