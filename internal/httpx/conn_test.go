@@ -284,6 +284,34 @@ func TestContextLifetime(t *testing.T) {
 	}
 }
 
+// TestShutdownAtOnce stops servers that are just being started: Serve must return, whichever comes first.
+func TestShutdownAtOnce(t *testing.T) {
+	for i := range 200 {
+		s, err := httpx.New(httpx.Config{Name: "brief", Handler: func(*httpx.Ctx) error { return nil }})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ln, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		served := make(chan error, 1)
+		go func() { served <- s.Serve(ln) }()
+		time.Sleep(time.Duration(i) * time.Microsecond)
+		if err := s.Shutdown(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		select {
+		case err := <-served:
+			if err != nil {
+				t.Fatal(err)
+			}
+		case <-time.After(5 * time.Second):
+			t.Fatalf("still serving, %d µs after Shutdown came", i)
+		}
+	}
+}
+
 func TestShutdown(t *testing.T) {
 	began, release := make(chan struct{}), make(chan struct{})
 	s, err := httpx.New(httpx.Config{Name: "x", Handler: func(c *httpx.Ctx) error {

@@ -154,8 +154,9 @@ type Server struct {
 	draining atomic.Bool // Shutdown was called
 	aborted  atomic.Bool // Shutdown's deadline has passed
 
-	mu    sync.Mutex         // guards conns
-	conns map[*conn]struct{} // every open connection
+	mu        sync.Mutex         // guards the rest
+	conns     map[*conn]struct{} // every open connection
+	listeners []*listener        // all that were served
 }
 
 // New returns a server that is not yet serving.
@@ -206,11 +207,15 @@ func New(cfg Config) (*Server, error) {
 // Serve accepts connections on ln until Shutdown, and then returns nil. It may
 // be called for several listeners.
 func (s *Server) Serve(ln net.Listener) error {
+	s.mu.Lock()
 	if s.draining.Load() {
+		s.mu.Unlock()
 		_ = ln.Close()
 		return nil
 	}
 	l := newListener(s, ln)
+	s.listeners = append(s.listeners, l)
+	s.mu.Unlock()
 	err := s.app.Listener(l)
 	_ = l.Close()
 	if s.draining.Load() {
@@ -223,7 +228,14 @@ func (s *Server) Serve(ln net.Listener) error {
 // flight. When ctx ends first, it cancels their contexts, closes their
 // connections and returns ctx's error. The server can't be used again.
 func (s *Server) Shutdown(ctx context.Context) error {
+	s.mu.Lock()
 	s.draining.Store(true)
+	listeners := s.listeners
+	s.mu.Unlock()
+	// The library closes those that it knows; it may not have come to one that Serve has just been given.
+	for _, l := range listeners {
+		_ = l.Close()
+	}
 	err := s.app.ShutdownWithContext(ctx)
 	if err == nil {
 		return nil
