@@ -297,7 +297,9 @@ func TestShutdownAtOnce(t *testing.T) {
 		}
 		served := make(chan error, 1)
 		go func() { served <- s.Serve(ln) }()
-		time.Sleep(time.Duration(i) * time.Microsecond)
+		for began := time.Now(); time.Since(began) < time.Duration(i)*time.Microsecond; {
+			runtime.Gosched()
+		}
 		if err := s.Shutdown(t.Context()); err != nil {
 			t.Fatal(err)
 		}
@@ -307,7 +309,7 @@ func TestShutdownAtOnce(t *testing.T) {
 				t.Fatal(err)
 			}
 		case <-time.After(5 * time.Second):
-			t.Fatalf("still serving, %d µs after Shutdown came", i)
+			t.Fatalf("still serving, %d µs after it began", i)
 		}
 	}
 }
