@@ -32,9 +32,9 @@ const (
 	minFileBytes = 2 * 4096
 )
 
-// mapSizes are the sizes of address space to ask for, best first. When a file outgrows its mapping bbolt has to wait
-// for every reader; address space costs nothing, but may be limited.
-var mapSizes = [...]int{1 << 40, 1 << 36, 1 << 32, 0}
+// mapSizes are the sizes of address space to ask for, best first: it costs nothing, but may be limited. A file can't outgrow its mapping:
+// bbolt would map it anew, and wait for every reader with that, the shared view among them.
+var mapSizes = [...]int{1 << 40, 1 << 36, 1 << 32}
 
 // boltEngine keeps everything in one bucket of one bbolt file. A damaged or truncated file makes bbolt panic, or the
 // processor fault, on any access; guard turns that into ErrCorrupt.
@@ -76,6 +76,11 @@ func openBolt(path string, stamp []byte) (e *boltEngine, err error) {
 	if !isNew && info.Size() < minFileBytes {
 		return nil, fmt.Errorf("%d bytes: %w", info.Size(), ErrCorrupt)
 	}
+	if !isNew {
+		if err := checkFile(path); err != nil {
+			return nil, err
+		}
+	}
 	e = &boltEngine{path: path}
 	defer e.guard(debug.SetPanicOnFault(true), &err)
 	if e.db, err = openFile(path); err != nil {
@@ -105,6 +110,7 @@ func openFile(path string) (db *bbolt.DB, err error) {
 			Timeout:         lockWait,
 			FreelistType:    bbolt.FreelistMapType,
 			InitialMmapSize: size,
+			MaxSize:         size,
 		})
 		if !errors.Is(err, syscall.ENOMEM) {
 			break
@@ -249,7 +255,7 @@ func (e *boltEngine) check(changes *table) error {
 		list = append(list, change{k, value == nil})
 		return true
 	})
-	if err = e.pages.check(uint64(v.tx.ID()), list); err != nil {
+	if err = e.pages.checkChanges(uint64(v.tx.ID()), list); err != nil {
 		e.markSuspect()
 	}
 	return err
@@ -267,6 +273,11 @@ func isSyncFailure(err error) bool {
 }
 
 func (e *boltEngine) update(changes *table, lsn uint64) (err error) {
+	defer func() {
+		if errors.Is(err, ErrCorrupt) {
+			e.stuck.Store(true)
+		}
+	}()
 	defer e.guard(debug.SetPanicOnFault(true), &err)
 	return e.db.Update(func(tx *bbolt.Tx) error {
 		b := tx.Bucket(bucketName)
@@ -302,7 +313,7 @@ func (e *boltEngine) stats(s *Stats) {
 func (e *boltEngine) close() (err error) {
 	e.publish(nil)
 	_ = e.pages.file.Close() // only read from
-	if p := e.broken.Load(); e.stuck.Load() || (p != nil && errors.Is(*p, ErrCorrupt)) {
+	if e.stuck.Load() {
 		// A panic may have left bbolt's locks taken: leave the mapping to the end of the process. The file can be
 		// removed all the same.
 		return nil

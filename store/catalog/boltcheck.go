@@ -8,6 +8,7 @@ import (
 	"os"
 	"slices"
 	"sort"
+	"syscall"
 
 	"golang.org/x/sync/errgroup"
 )
@@ -26,6 +27,8 @@ const (
 	metaSumAt        = 56
 	metaBytes        = metaSumAt + 8
 	firstPage        = 2
+	minPageBytes     = 1 << 10
+	maxPageBytes     = 1 << 25
 	// maxDepth of the tree: no path is longer, not even with two elements a page. A longer one runs in a circle.
 	maxDepth = 64
 	// pageReaders read at a time: a disk serves several reads in the time of one.
@@ -34,7 +37,7 @@ const (
 
 // boltPages reads the file of a boltEngine beside bbolt. bbolt trusts what it maps: it would free as many pages as a rotten
 // overflow count says, copy as many bytes as a rotten length says, and follow a pointer in a circle, until memory ends.
-// So the pages that a write makes it use are read and checked first. That also brings them into the page
+// So the pages that opening the file or a write makes it use are read and checked first. That also brings them into the page
 // cache several at a time, where bbolt would fault them in one by one.
 type boltPages struct {
 	file      *os.File
@@ -49,24 +52,61 @@ type change struct {
 	deleted bool
 }
 
-// visit is a page to check and the changes that lead to it.
+// visit is a page to check, and what leads there: changes, or that it lies on the left or the right edge of a part of the tree whose
+// neighbour may lose so many keys that the two are merged.
 type visit struct {
-	page    uint64
-	changes []change
+	page        uint64
+	key         string // its first key, as the page above has it; empty for the root
+	changes     []change
+	left, right bool
 }
 
-// check reads every page that writing changes in the state of transaction tx makes bbolt use, and returns ErrCorrupt if one is
-// not as bbolt wrote it.
-func (p boltPages) check(tx uint64, changes []change) error {
-	root, freelist, err := p.meta(tx)
+// boltMeta is a state of the file: the root of its buckets, its list of free pages, and the end of its pages.
+type boltMeta struct{ root, freelist, end, tx uint64 }
+
+// checkFile checks, before bbolt opens the file, what it then reads: the free list and both edges of the tree. A file that another
+// process has open it leaves to bbolt, which will say so.
+func checkFile(path string) error {
+	f, err := os.Open(path)
 	if err != nil {
 		return err
 	}
-	if err := p.checkFreelist(freelist); err != nil {
+	defer f.Close() // gives up the lock, too
+	if syscall.Flock(int(f.Fd()), syscall.LOCK_SH|syscall.LOCK_NB) != nil {
+		return nil
+	}
+	p := boltPages{file: f}
+	for p.pageBytes = minPageBytes; p.pageBytes <= maxPageBytes; p.pageBytes *= 2 {
+		even, ok0 := p.meta(0)
+		odd, ok1 := p.meta(1)
+		if ok1 && (!ok0 || odd.tx > even.tx) {
+			even, ok0 = odd, true
+		}
+		if ok0 {
+			return p.check(even, nil)
+		}
+	}
+	return fmt.Errorf("%w: no valid meta page", ErrCorrupt)
+}
+
+// checkChanges checks every page that writing changes in the state of transaction tx makes bbolt use, and returns ErrCorrupt if one
+// is not as bbolt wrote it.
+func (p boltPages) checkChanges(tx uint64, changes []change) error {
+	m, ok := p.meta(tx % 2)
+	if !ok || m.tx != tx {
+		return fmt.Errorf("%w: meta page %d", ErrCorrupt, tx%2)
+	}
+	return p.check(m, changes)
+}
+
+// check checks the free list, both edges of the tree, and the pages that changes lead to.
+func (p boltPages) check(m boltMeta, changes []change) error {
+	p.end = m.end
+	if err := p.checkFreelist(m.freelist); err != nil {
 		return err
 	}
 	var top boltNode
-	if err := p.read(&top, root, bucketElement); err != nil {
+	if err := p.read(&top, m.root, bucketElement); err != nil {
 		return err
 	}
 	level, err := top.bucket(string(bucketName), changes)
@@ -79,19 +119,17 @@ func (p boltPages) check(tx uint64, changes []change) error {
 	return err
 }
 
-// meta returns the pages of the root bucket and of the free list as of transaction tx.
-func (p *boltPages) meta(tx uint64) (root, freelist uint64, err error) {
+// meta reads one of the two meta pages; ok is false if it is damaged or of another page size.
+func (p *boltPages) meta(page uint64) (m boltMeta, ok bool) {
 	b := make([]byte, metaBytes)
-	if _, err := p.file.ReadAt(b, int64(tx%2)*int64(p.pageBytes)+pageHeaderBytes); err != nil {
-		return 0, 0, fmt.Errorf("%w: meta page: %w", ErrCorrupt, err)
+	if _, err := p.file.ReadAt(b, int64(page)*int64(p.pageBytes)+pageHeaderBytes); err != nil {
+		return m, false
 	}
+	word := func(at int) uint64 { return binary.NativeEndian.Uint64(b[at:]) }
 	sum := fnv.New64a()
 	_, _ = sum.Write(b[:metaSumAt])
-	if binary.NativeEndian.Uint32(b) != metaMagic || binary.NativeEndian.Uint64(b[48:]) != tx || binary.NativeEndian.Uint64(b[metaSumAt:]) != sum.Sum64() {
-		return 0, 0, fmt.Errorf("%w: meta page %d", ErrCorrupt, tx%2)
-	}
-	p.end = binary.NativeEndian.Uint64(b[40:])
-	return binary.NativeEndian.Uint64(b[16:]), binary.NativeEndian.Uint64(b[32:]), nil
+	m = boltMeta{root: word(16), freelist: word(32), end: word(40), tx: word(48)}
+	return m, binary.NativeEndian.Uint32(b) == metaMagic && binary.NativeEndian.Uint32(b[8:]) == uint32(p.pageBytes) && word(metaSumAt) == sum.Sum64()
 }
 
 // checkLevel checks pages of one level of the tree and returns those below them.
@@ -104,10 +142,14 @@ func (p *boltPages) checkLevel(level []visit) ([]visit, error) {
 		work.Go(func() error {
 			var n boltNode
 			for i := at; i < min(at+share, len(level)); i++ {
-				if err := p.read(&n, level[i].page, 0); err != nil {
+				v := &level[i]
+				if err := p.read(&n, v.page, 0); err != nil {
 					return err
 				}
-				below[i] = n.below(level[i].changes)
+				if v.key != "" && (n.count == 0 || string(n.key(0)) != v.key) {
+					return fmt.Errorf("%w: page %d is another one's child", ErrCorrupt, v.page)
+				}
+				below[i] = n.below(v)
 			}
 			return nil
 		})
@@ -242,13 +284,13 @@ func (n *boltNode) bucket(name string, changes []change) ([]visit, error) {
 		}
 		b := n.bytes[at+key:][:value]
 		if root := binary.NativeEndian.Uint64(b); root != 0 {
-			return []visit{{root, changes}}, nil
+			return []visit{{page: root, changes: changes, left: true, right: true}}, nil
 		}
 		if b = b[bucketBytes:]; len(b) < pageHeaderBytes {
 			break
 		}
 		inner := boltNode{pageHeader: headerOf(b), bytes: b}
-		if inner.kind != pageLeaf || inner.tableBytes() > len(b) {
+		if inner.id != 0 || inner.overflow != 0 || inner.kind != pageLeaf || inner.tableBytes() > len(b) {
 			break
 		}
 		if used, ok := inner.measure(0); !ok || used > int64(len(b)) || !inner.sorted() {
@@ -259,48 +301,47 @@ func (n *boltNode) bucket(name string, changes []change) ([]visit, error) {
 	return nil, fmt.Errorf("%w: bucket", ErrCorrupt)
 }
 
-// below returns the pages below the node that the changes lead to. A page that loses keys may be merged with its neighbour: that is among them,
-// without changes.
-func (n *boltNode) below(changes []change) (visits []visit) {
-	if n.kind != pageBranch || len(changes) == 0 {
+// below returns the pages below the node that a visit of it leads to, from left to right. A page that loses keys may be merged with its
+// neighbour, and then the edges of the two where they meet.
+func (n *boltNode) below(v *visit) (visits []visit) {
+	if n.kind != pageBranch {
 		return nil
 	}
-	child := func(i int) uint64 {
-		return binary.NativeEndian.Uint64(n.bytes[pageHeaderBytes+i*pageElementBytes+8:])
-	}
-	next := 0 // the first child that was not added
-	add := func(i int, c []change) {
-		if i >= next && i < int(n.count) {
-			visits = append(visits, visit{child(i), c})
-			next = i + 1
+	last, count := -1, int(n.count)
+	at := func(i int) *visit { // i never falls
+		if i != last {
+			page := binary.NativeEndian.Uint64(n.bytes[pageHeaderBytes+i*pageElementBytes+8:])
+			visits = append(visits, visit{page: page, key: string(n.key(i))})
+			last = i
 		}
+		return &visits[len(visits)-1]
 	}
-	merge := false // the last child loses keys
-	for i := 0; i < int(n.count) && len(changes) > 0; i++ {
-		here := len(changes)
-		if i+1 < int(n.count) {
+	if v.left {
+		at(0).left = true
+	}
+	changes := v.changes
+	before := false // the child before loses keys
+	for i := 0; i < count && (before || len(changes) > 0); i++ {
+		here := changes
+		if i+1 < count {
 			end := viewString(n.key(i + 1))
-			here = sort.Search(here, func(k int) bool { return changes[k].key >= end })
+			here = changes[:sort.Search(len(changes), func(k int) bool { return changes[k].key >= end })]
 		}
-		if here == 0 {
-			if merge {
-				add(i, nil)
-			}
-			merge = false
-			continue
+		changes = changes[len(here):]
+		loses := slices.ContainsFunc(here, func(c change) bool { return c.deleted })
+		if loses && i > 0 {
+			at(i - 1).right = true
 		}
-		merge = false
-		for _, c := range changes[:here] {
-			merge = merge || c.deleted
+		if before {
+			at(i).left = true
 		}
-		if merge {
-			add(i-1, nil)
+		if len(here) > 0 {
+			at(i).changes = here
 		}
-		add(i, changes[:here])
-		changes = changes[here:]
-		if len(changes) == 0 && merge {
-			add(i+1, nil)
-		}
+		before = loses
+	}
+	if v.right {
+		at(count - 1).right = true
 	}
 	return visits
 }
