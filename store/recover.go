@@ -54,6 +54,11 @@ func (s *Store) identify() error {
 	}
 	s.site.logID = j.LogID
 	s.site.epoch.Store(j.Epoch)
+	commit, err := j.commit()
+	if err != nil {
+		return err
+	}
+	s.site.commit.Store(commit)
 	if j.LogID != "" {
 		return nil
 	}
@@ -122,7 +127,7 @@ func (s *Store) replay(ctx context.Context) error {
 	r := &replayer{store: s, tx: s.newTxn()}
 	s.wal.end.Store(applied)
 	segs := s.wal.segs
-	if err := s.checkFiles(LSN(applied)); err != nil {
+	if err := s.checkFiles(LSN(applied), LSN(s.site.commit.Load())); err != nil {
 		return err
 	}
 	r.tx.damaged = len(s.damage) > 0
@@ -141,9 +146,9 @@ func (s *Store) replay(ctx context.Context) error {
 	return nil
 }
 
-// checkFiles reports what is missing of the log as far as the catalog has applied it, which replay does not look at. LSNs that
-// are lost are not given again.
-func (s *Store) checkFiles(applied LSN) error {
+// checkFiles reports what is missing of the log as far as the catalog has applied it, which replay does not look at, and at its end what
+// is missing below the commit point. LSNs that are lost are not given again.
+func (s *Store) checkFiles(applied, commit LSN) error {
 	var have LSN // up to which the log is there
 	segs := s.wal.segs
 	for i, seg := range segs {
@@ -166,6 +171,9 @@ func (s *Store) checkFiles(applied LSN) error {
 	if have < applied {
 		s.reportDamage(Damage{From: have, To: applied, Detail: "the log ends before what the catalog has seen"})
 		s.wal.skipTo(applied)
+	}
+	if lost := max(have, applied); lost < commit {
+		s.reportDamage(Damage{From: lost, To: commit, Detail: "the log ends before what was acknowledged"})
 	}
 	return nil
 }
@@ -214,9 +222,10 @@ type tail struct {
 	torn   bool
 }
 
-// commitPoint is the highest one that a batch of the tail carries: that of the last batch but one at least.
+// commitPoint is the highest one known: from the site file, which a store at rest writes, or from a batch of the tail. Those carry what
+// was acknowledged when they were written, up to maxFlight batches before them and more.
 func (t *tail) commitPoint() (LSN, error) {
-	point := t.seg.base + LSN(t.from)
+	point := max(t.seg.base+LSN(t.from), LSN(t.store.site.commit.Load()))
 	sc := segment.NewScanner(t.file, t.size, uint64(t.seg.base))
 	sc.SkipTo(t.from)
 	for {

@@ -9,6 +9,8 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
+	"strconv"
+	"sync"
 	"sync/atomic"
 
 	"gantry/internal/vfs"
@@ -22,13 +24,25 @@ const siteFile = "site.json"
 type site struct {
 	logID string
 	epoch atomic.Uint64
+	// commit is the commit point last saved. The log's own is that of the last batch, which is older by all that was in flight then.
+	commit atomic.Uint64
+	mu     sync.Mutex // guards the file
 }
 
 type siteJSON struct {
 	Format  int       `json:"format"`
 	LogID   string    `json:"log_id"`
 	Epoch   uint64    `json:"epoch"`
-	Lineage []lineage `json:"lineage"` // the last epochs, oldest first
+	Commit  string    `json:"commit_lsn,omitempty"` // everything below was acknowledged
+	Lineage []lineage `json:"lineage"`              // the last epochs, oldest first
+}
+
+// commit is the commit point, 0 in a file of before it was kept.
+func (j *siteJSON) commit() (uint64, error) {
+	if j.Commit == "" {
+		return 0, nil
+	}
+	return strconv.ParseUint(j.Commit, 16, 64)
 }
 
 type lineage struct {
@@ -68,19 +82,45 @@ func (s *Store) loadSite() (siteJSON, error) {
 	if j.Format != 1 {
 		return j, fmt.Errorf("site file has format %d, this gantry knows 1", j.Format)
 	}
+	if _, err := j.commit(); err != nil {
+		return j, fmt.Errorf("read site file: commit point: %w", err)
+	}
 	return j, nil
 }
 
 func (s *Store) saveEpoch(epoch uint64) error {
+	err := s.saveSite(func(j *siteJSON, end LSN) {
+		j.Epoch = epoch
+		j.Lineage = append(j.Lineage, lineage{Epoch: epoch, First: end.String()})
+		if n := len(j.Lineage) - maxLineage; n > 0 {
+			j.Lineage = j.Lineage[n:]
+		}
+	})
+	if err == nil {
+		s.site.epoch.Store(epoch)
+	}
+	return err
+}
+
+// saveCommitPoint makes it known to the next start that all of the log until now was acknowledged, so that what is damaged there is not
+// taken for a torn tail.
+func (s *Store) saveCommitPoint() error {
+	if s.site.commit.Load() == s.wal.end.Load() {
+		return nil
+	}
+	return s.saveSite(func(*siteJSON, LSN) {})
+}
+
+func (s *Store) saveSite(change func(j *siteJSON, end LSN)) error {
+	s.site.mu.Lock()
+	defer s.site.mu.Unlock()
 	j, err := s.loadSite()
 	if err != nil {
 		return err
 	}
-	j.Format, j.LogID, j.Epoch = 1, s.site.logID, epoch
-	j.Lineage = append(j.Lineage, lineage{Epoch: epoch, First: LSN(s.wal.end.Load()).String()})
-	if n := len(j.Lineage) - maxLineage; n > 0 {
-		j.Lineage = j.Lineage[n:]
-	}
+	end := LSN(s.wal.end.Load())
+	change(&j, end)
+	j.Format, j.LogID, j.Commit = 1, s.site.logID, end.String()
 	b, err := json.MarshalIndent(j, "", "  ")
 	if err != nil {
 		return fmt.Errorf("encode site file: %w", err)
@@ -88,7 +128,7 @@ func (s *Store) saveEpoch(epoch uint64) error {
 	if err := vfs.WriteFile(s.cfg.FS, s.sitePath(), append(b, '\n')); err != nil {
 		return fmt.Errorf("write site file: %w", err)
 	}
-	s.site.epoch.Store(epoch)
+	s.site.commit.Store(uint64(end))
 	return nil
 }
 

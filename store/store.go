@@ -120,6 +120,7 @@ type Store struct {
 
 	flight *flight
 
+	recovered   bool
 	damage      []Damage    // found by recovery
 	brokenState sharedError // wal.broken, for those who are not the sequencer
 }
@@ -155,6 +156,7 @@ func (s *Store) start(ctx context.Context) error {
 	if err := s.recover(ctx); err != nil {
 		return err
 	}
+	s.recovered = true
 	go s.sequence()
 	go s.settle()
 	background, cancel := context.WithCancel(context.WithoutCancel(ctx))
@@ -178,20 +180,35 @@ func (s *Store) begin(ctx context.Context) error {
 	return s.orphanStreams(ctx)
 }
 
-// maintenance is how often garbage and old uploads are looked for.
-const maintenance = time.Minute
+const (
+	// maintenance is how often garbage and old uploads are looked for.
+	maintenance = time.Minute
+	// resting is how long nothing was written before the commit point is saved.
+	resting = 5 * time.Second
+)
 
 // maintain does what nobody waits for.
 func (s *Store) maintain(ctx context.Context) {
 	defer s.workers.Done()
-	t := time.NewTicker(maintenance)
+	t, rest := time.NewTicker(maintenance), time.NewTicker(resting)
 	defer t.Stop()
-	for {
-		if err := s.tidy(ctx); err != nil && ctx.Err() == nil && !errors.Is(err, ErrFull) {
+	defer rest.Stop()
+	warn := func(err error) {
+		if err != nil && ctx.Err() == nil && !errors.Is(err, ErrFull) {
 			s.cfg.Logger.Warn("maintenance", "error", err)
 		}
+	}
+	warn(s.tidy(ctx))
+	end := s.End()
+	for {
 		select {
 		case <-t.C:
+			warn(s.tidy(ctx))
+		case <-rest.C:
+			before := end
+			if end = s.End(); end == before {
+				warn(s.saveCommitPoint())
+			}
 		case <-ctx.Done():
 			return
 		}
@@ -267,6 +284,9 @@ func (s *Store) closeFiles() error {
 		errs = append(errs, s.catalog.Close())
 	}
 	if s.wal != nil {
+		if s.recovered && s.brokenState.get() == nil {
+			errs = append(errs, s.saveCommitPoint())
+		}
 		errs = append(errs, s.wal.close())
 	}
 	if s.lock != nil {

@@ -1,0 +1,189 @@
+package store_test
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"sync"
+	"testing"
+
+	"gantry/internal/vfs"
+	"gantry/store"
+	"gantry/store/catalog"
+	"gantry/store/segment"
+)
+
+// gatedFS lets syncs of the log wait, once its gate is shut, and tells of each write to the log.
+type gatedFS struct {
+	vfs.FS
+	mu    sync.Mutex
+	gate  chan struct{} // nil while it is open
+	wrote chan struct{}
+}
+
+type gatedFile struct {
+	vfs.File
+	fs *gatedFS
+}
+
+func (g *gatedFS) Create(name string) (vfs.File, error) {
+	f, err := g.FS.Create(name)
+	return g.wrap(name, f), err
+}
+
+func (g *gatedFS) OpenRW(name string) (vfs.File, error) {
+	f, err := g.FS.OpenRW(name)
+	return g.wrap(name, f), err
+}
+
+func (g *gatedFS) wrap(name string, f vfs.File) vfs.File {
+	if f == nil || !strings.HasSuffix(name, ".tar") {
+		return f
+	}
+	return gatedFile{f, g}
+}
+
+func (g *gatedFS) shut() (open func()) {
+	gate := make(chan struct{})
+	g.mu.Lock()
+	g.gate = gate
+	g.mu.Unlock()
+	return func() {
+		g.mu.Lock()
+		g.gate = nil
+		g.mu.Unlock()
+		close(gate)
+	}
+}
+
+func (f gatedFile) WriteV(bufs [][]byte, off int64) (int64, error) {
+	n, err := f.File.WriteV(bufs, off)
+	select {
+	case f.fs.wrote <- struct{}{}:
+	default:
+	}
+	return n, err
+}
+
+func (f gatedFile) Sync() error {
+	f.fs.mu.Lock()
+	gate := f.fs.gate
+	f.fs.mu.Unlock()
+	if gate != nil {
+		<-gate
+	}
+	return f.File.Sync()
+}
+
+// TestRotInWhatWasAcknowledgedLast damages the first of several batches that were in flight at once, none of which knew of the others'
+// acknowledgement. A store that was closed knows that it was no torn tail: the damage is told, and the rest served.
+func TestRotInWhatWasAcknowledgedLast(t *testing.T) {
+	for _, part := range []string{"header", "payload"} {
+		t.Run(part, func(t *testing.T) { rotInWhatWasAcknowledgedLast(t, part == "header") })
+	}
+}
+
+func rotInWhatWasAcknowledgedLast(t *testing.T, header bool) {
+	const batches = 6
+	d := disk{fs: vfs.NewMem(), cat: catalog.NewMemDisk()}
+	g := &gatedFS{FS: d.fs, wrote: make(chan struct{}, 1)}
+	cfg := d.config()
+	cfg.FS, cfg.SegmentBytes = g, 64<<20
+	s := open(t, cfg)
+	mustBucket(t, s, "plain", store.BucketSettings{})
+	before := s.End()
+	select {
+	case <-g.wrote:
+	default:
+	}
+	release := g.shut()
+	var puts sync.WaitGroup
+	for i := range batches {
+		puts.Go(func() { put(t, s, "plain", fmt.Sprint("k", i), noise(uint64(i), 3000)) })
+		<-g.wrote // so that each is a batch of its own
+	}
+	release()
+	puts.Wait()
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	d.cat.Reset()
+	lost := rotFirstFrom(t, d.fs, before, header)
+	s = open(t, d.config())
+	if header != (len(s.Damage()) > 0) { // of payloads, reading and verify tell
+		t.Errorf("damage: %v", s.Damage())
+	}
+	for i := range batches {
+		name := fmt.Sprint("k", i)
+		if name != lost {
+			if !bytes.Equal(get(t, s, "plain", name), noise(uint64(i), 3000)) {
+				t.Errorf("%s: other bytes", name)
+			}
+			continue
+		}
+		want := store.ErrCorrupt
+		if header {
+			want = store.ErrNotFound
+		}
+		o, err := s.Get(t.Context(), store.Key{Bucket: "plain", Name: name})
+		if err == nil {
+			_, err = io.Copy(io.Discard, io.NewSectionReader(o, 0, o.Size))
+			_ = o.Close()
+		}
+		if !errors.Is(err, want) {
+			t.Errorf("%s: %v, want %v", name, err, want)
+		}
+	}
+}
+
+// rotFirstFrom damages header or payload of the first record at or past from, and returns its key.
+func rotFirstFrom(t *testing.T, fs vfs.FS, from store.LSN, header bool) string {
+	t.Helper()
+	names, err := fs.List(logDir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := fs.OpenRW(logDir + "/" + names[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	size, err := f.Size()
+	if err != nil {
+		t.Fatal(err)
+	}
+	first, points := "", map[uint64]bool{}
+	for sc := segment.NewScanner(f, size, 0); ; {
+		h, at, err := sc.Next()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if store.LSN(h.LSN) < from {
+			continue
+		}
+		points[h.CommitPoint] = true
+		if first == "" {
+			first = h.Fields.Key
+			if at += int64(h.Len) + 10; header {
+				at -= int64(h.Len)
+			}
+			b := []byte{0}
+			if _, err := f.ReadAt(b, at); err != nil {
+				t.Fatal(err)
+			}
+			b[0] ^= 1
+			if _, err := f.WriteAt(b, at); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if len(points) != 1 || !points[uint64(from)] {
+		t.Fatalf("commit points %v, want that at %v only", points, from)
+	}
+	return first
+}
