@@ -34,6 +34,9 @@ func (g *Gateway) listBuckets(r *request) error {
 	if err != nil {
 		return err
 	}
+	if region := r.query.Get("bucket-region"); region != "" && region != g.region {
+		all = nil
+	}
 	prefix := r.query.Get("prefix")
 	x := newXML()
 	x.root("ListAllMyBucketsResult")

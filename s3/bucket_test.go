@@ -23,7 +23,8 @@ func TestBuckets(t *testing.T) {
 	s.do("PUT", "/second", `<CreateBucketConfiguration xmlns="http://s3.amazonaws.com/doc/2006-03-01/"><LocationConstraint>eu-west-1</LocationConstraint></CreateBucketConfiguration>`).want(200, "")
 	s.do("PUT", "/third", "<CreateBucketConfiguration>").want(400, "MalformedXML")
 	s.do("PUT", "/third", "<CreateBucketConfiguration><Bucket><Type>Directory</Type></Bucket></CreateBucketConfiguration>").want(501, "NotImplemented")
-	for _, bad := range []string{"ab", strings.Repeat("a", 64), "Upper", "under_score", "-dash", "dash-", "a..b", "192.168.1.1", "studies", "bulkdata", "a%20b"} {
+	for _, bad := range []string{"ab", strings.Repeat("a", 64), "Upper", "under_score", "-dash", "dash-", "a..b", "192.168.1.1", "studies", "bulkdata", "a%20b",
+		"sthree-a", "amzn-s3-demo-a", "a--x-s3", "a--ol-s3", "a.mrap", "a--table-s3"} {
 		s.do("PUT", "/"+bad, "").want(400, "InvalidBucketName")
 		s.do("GET", "/"+bad, "").want(400, "InvalidBucketName")
 	}
@@ -37,6 +38,12 @@ func TestBuckets(t *testing.T) {
 	}
 	if got := s.do("GET", "/?prefix=se", "").elements("Name"); !slices.Equal(got, []string{"second"}) {
 		t.Errorf("by prefix %v", got)
+	}
+	if got := s.do("GET", "/?bucket-region=eu-west-1", "").want(200, "").elements("Name"); len(got) > 0 {
+		t.Errorf("in another region %v", got)
+	}
+	if got := s.do("GET", "/?bucket-region=us-east-1", "").elements("Name"); len(got) != 3 {
+		t.Errorf("in this region %v", got)
 	}
 	s.do("HEAD", "/first", "").want(200, "").wantHeader("X-Amz-Bucket-Region", "us-east-1").wantHeader("X-Gantry-Dicom", "")
 	s.do("HEAD", "/none", "").want(404, "")
@@ -186,6 +193,13 @@ func TestDeleteObjects(t *testing.T) {
 	s.do("POST", "/data?delete", "<Delete><Object><Key>a</Key></Object></Delete>").want(400, "InvalidRequest")
 	remove("<Delete><Object><Key>a</Key></Object>").want(400, "MalformedXML")
 	remove("<Delete></Delete>").want(400, "MalformedXML")
+	for _, head := range []string{"\xef\xbb\xbf", `<?xml version="1.0" encoding="US-ASCII"?>`} {
+		a := remove(head + "<Delete><Quiet>1</Quiet><Object><Key>none</Key></Object></Delete>").want(200, "")
+		if strings.Contains(a.body, "Deleted>") {
+			t.Errorf("not quiet: %s", a.body)
+		}
+	}
+	remove(`<?xml version="1.0" encoding="latin1"?><Delete><Object><Key>none</Key></Object></Delete>`).want(400, "MalformedXML")
 	remove("<Delete><Object></Object></Delete>").want(400, "MalformedXML")
 	remove(`<!DOCTYPE x [<!ENTITY e "a">]><Delete><Object><Key>&e;</Key></Object></Delete>`).want(400, "MalformedXML")
 	s.do("POST", "/data?delete", "<Delete><Object><Key>a</Key></Object></Delete>", with("x-amz-checksum-crc32c", "AAAAAA==")).want(400, "BadDigest")

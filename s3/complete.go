@@ -65,7 +65,7 @@ func checkOrder(parts []store.CompletePart) error {
 }
 
 // completedBefore makes a repeated Complete succeed: clients repeat it when the answer was lost. It is a repetition if the
-// key holds exactly the object that these parts make.
+// key holds the object that this upload became, of these parts.
 func (g *Gateway) completedBefore(r *request, c *completion, err error) error {
 	if !errors.Is(err, store.ErrNoUpload) {
 		return err
@@ -74,7 +74,7 @@ func (g *Gateway) completedBefore(r *request, c *completion, err error) error {
 	for i := range c.parts {
 		etags[i] = c.parts[i].ETag
 	}
-	info, herr := g.objects.Head(r.Context(), r.objectKey())
+	info, herr := g.objects.Completed(r.Context(), r.objectKey(), r.query.Get("uploadId"))
 	if herr != nil || info.PartCount != len(c.parts) || info.ETag != joinETags(etags) {
 		return err
 	}

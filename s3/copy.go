@@ -11,15 +11,15 @@ import (
 	"gantry/store"
 )
 
-// parseCopySource reads x-amz-copy-source: bucket and key, percent-encoded, with or without a leading slash, and perhaps a
-// version.
+// parseCopySource reads x-amz-copy-source: bucket and key, URL-encoded as in a form (a plus sign is a space, as S3 has it), with or
+// without a leading slash, and perhaps a version.
 func parseCopySource(h string) (k store.Key, version string, err error) {
 	bad := errArgument("Copy Source must mention the source bucket and key: sourcebucket/sourcekey", "x-amz-copy-source", h)
 	path := strings.TrimPrefix(h, "/")
 	if i := strings.LastIndex(path, "?versionId="); i >= 0 {
 		path, version = path[:i], path[i+len("?versionId="):]
 	}
-	path, ok := sigv4.Unescape(path, false)
+	path, ok := sigv4.Unescape(path, true)
 	if !ok || !utf8.ValidString(path) {
 		return k, "", bad
 	}

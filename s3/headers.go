@@ -9,7 +9,7 @@ import (
 // accepted are the x-amz-* headers that operations understand, whatever their value; the operations check it.
 var accepted = map[string]bool{
 	"x-amz-date": true, "x-amz-content-sha256": true, "x-amz-decoded-content-length": true, "x-amz-trailer": true,
-	"x-amz-user-agent": true, "x-amz-request-payer": true, "x-amz-expected-bucket-owner": true,
+	"x-amz-user-agent": true, "x-amz-te": true, "x-amz-request-payer": true, "x-amz-expected-bucket-owner": true,
 	"x-amz-source-expected-bucket-owner": true, "x-amz-optional-object-attributes": true,
 	"x-amz-sdk-checksum-algorithm": true, "x-amz-checksum-algorithm": true, "x-amz-checksum-type": true,
 	"x-amz-checksum-mode": true, "x-amz-storage-class": true, "x-amz-tagging": true, "x-amz-tagging-directive": true,

@@ -155,6 +155,16 @@ func TestWriteConditions(t *testing.T) {
 	s.do("PUT", "/data/o", "3", with("If-None-Match", md5hex("2"))).want(412, "PreconditionFailed")
 	s.do("PUT", "/data/o", "3", with("If-Unmodified-Since", "Sat, 01 Jan 2050 00:00:00 GMT")).want(501, "NotImplemented")
 	s.do("PUT", "/data/c", "", with("X-Amz-Copy-Source", "data/o", "If-None-Match", "*")).want(200, "")
+	// A plus sign is a space there.
+	s.put("data", "with%20space", "space")
+	s.put("data", "with+space", "plus")
+	for source, want := range map[string]string{"with+space": "space", "with%20space": "space", "with%2Bspace": "plus"} {
+		s.do("PUT", "/data/spaced", "", with("X-Amz-Copy-Source", "data/"+source)).want(200, "")
+		if got := s.do("GET", "/data/spaced", "", with("X-Amz-Te", "append-md5")).want(200, "").body; got != want {
+			t.Errorf("copy of %s: %s", source, got)
+		}
+	}
+	s.do("DELETE", "/data/with%20space?x-user=joe", "").want(204, "")
 	s.do("PUT", "/data/c", "", with("X-Amz-Copy-Source", "data/o", "If-None-Match", "*")).want(412, "PreconditionFailed")
 	s.do("DELETE", "/data/o", "", with("If-Match", `"0"`)).want(412, "PreconditionFailed")
 	s.do("DELETE", "/data/o", "", with("x-amz-if-match-size", "2")).want(412, "PreconditionFailed")

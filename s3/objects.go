@@ -36,5 +36,6 @@ type uploadStore interface {
 	Parts(ctx context.Context, k store.Key, id string, after, limit int) (parts []store.Part, truncated bool, err error)
 	Uploads(ctx context.Context, l *store.ListUploads) (store.UploadPage, error)
 	Complete(ctx context.Context, c *store.Complete) (store.PutResult, error)
+	Completed(ctx context.Context, k store.Key, id string) (store.Info, error)
 	Abort(ctx context.Context, k store.Key, id string, o store.Origin) error
 }

@@ -86,7 +86,7 @@ func parseCopyRange(h string, size int64) (span, error) {
 			"zero-based offsets of the first and last bytes to copy", "x-amz-copy-source-range", h)
 	}
 	if to >= size {
-		return span{}, newError(codeInvalidRange, "Range specified is not valid for source object of size: "+itoa(size))
+		return span{}, errArgument("Range specified is not valid for source object of size: "+itoa(size), "x-amz-copy-source-range", h)
 	}
 	if to-from+1 > store.MaxPut {
 		return span{}, errSourceTooLarge()

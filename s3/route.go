@@ -208,7 +208,8 @@ func (r *request) subresource() (sub string, known bool) {
 				return "", false
 			}
 			sub = name
-		case name == "x-id" || name == "versionId" || name == "partNumber" || hasAmzPrefix(name):
+		case name == "versionId" || name == "partNumber":
+		case strings.HasPrefix(strings.ToLower(name), "x-"): // x-amz-* are headers; any other S3 passes over
 		case name == "AWSAccessKeyId" || name == "Signature" || name == "Expires": // refused as what it is, with the signature
 		case reads && readParams[name]:
 		case !reads || r.query[i].Value == "":

@@ -46,7 +46,7 @@ func parseDelete(raw []byte) (list []deletion, quiet bool, err error) {
 		switch name {
 		case "Quiet":
 			v, err := x.text()
-			quiet = v == "true"
+			quiet = v == "true" || v == "1"
 			return err
 		case "Object":
 			if len(list) == maxDeletedKeys {

@@ -5,6 +5,7 @@ import (
 	"encoding/xml"
 	"errors"
 	"io"
+	"strings"
 
 	"gantry/s3/checksum"
 	"gantry/store"
@@ -81,7 +82,13 @@ type xmlReader struct {
 
 // readRoot starts a document whose outermost element must have this name.
 func readRoot(raw []byte, name string) (*xmlReader, error) {
-	x := &xmlReader{d: xml.NewDecoder(bytes.NewReader(raw))}
+	x := &xmlReader{d: xml.NewDecoder(bytes.NewReader(bytes.TrimPrefix(raw, []byte("\xef\xbb\xbf"))))}
+	x.d.CharsetReader = func(charset string, r io.Reader) (io.Reader, error) {
+		if strings.EqualFold(charset, "us-ascii") { // a part of UTF-8
+			return r, nil
+		}
+		return nil, errXML()
+	}
 	got, ok, err := x.child()
 	if err != nil || !ok || got != name {
 		return nil, errXML()

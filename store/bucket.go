@@ -24,8 +24,18 @@ func CheckBucketName(name string) error {
 	_, addrErr := netip.ParseAddr(name)
 	switch {
 	case !bucketName.MatchString(name), strings.Contains(name, ".."), strings.Contains(name, ".-"), strings.Contains(name, "-."),
-		strings.HasPrefix(name, "xn--"), strings.HasSuffix(name, "-s3alias"), addrErr == nil, reservedBuckets[name]:
+		addrErr == nil, reservedBuckets[name]:
 		return ErrInvalidBucketName
+	}
+	for _, s := range [...]string{"xn--", "sthree-", "amzn-s3-demo-"} {
+		if strings.HasPrefix(name, s) {
+			return ErrInvalidBucketName
+		}
+	}
+	for _, s := range [...]string{"-s3alias", "--ol-s3", ".mrap", "--x-s3", "--table-s3"} {
+		if strings.HasSuffix(name, s) {
+			return ErrInvalidBucketName
+		}
 	}
 	return nil
 }

@@ -257,6 +257,25 @@ func (s *Store) Complete(ctx context.Context, c *Complete) (PutResult, error) {
 	return PutResult{Info: info, Stored: true, Duplicate: d.duplicate, Unindexed: d.unindexed}, nil
 }
 
+// Completed gives the object under a key if it is what an upload became: ErrNoUpload for any other, and all of Head.
+func (s *Store) Completed(_ context.Context, k Key, id string) (Info, error) {
+	e, err := s.lookUp(k)
+	if err != nil {
+		return Info{}, err
+	}
+	if e.PartCount == 0 {
+		return Info{}, ErrNoUpload
+	}
+	h, err := s.wal.readHeader(e.LSN)
+	if err != nil {
+		return Info{}, err
+	}
+	if h.Fields.UploadID != id {
+		return Info{}, ErrNoUpload
+	}
+	return e.info(k), nil
+}
+
 // choose finds the parts that the client named.
 func (s *Store) choose(c *Complete) ([]storedPart, error) {
 	id, err := parseUploadID(c.UploadID)

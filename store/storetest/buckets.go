@@ -11,7 +11,7 @@ import (
 
 func testBuckets(h *harness) {
 	for _, name := range []string{
-		"", "ab", "-ab", "ab-", ".ab", "a..b", "a.-b", "a-.b", "Abc", "a_b", "ä-b", "192.168.0.1", "xn--abc", "abc-s3alias", "studies",
+		"", "ab", "-ab", "ab-", ".ab", "a..b", "a.-b", "a-.b", "Abc", "a_b", "ä-b", "192.168.0.1", "xn--abc", "abc-s3alias", "sthree-abc", "abc--x-s3", "studies",
 		"series", "instances", "bulkdata", strings.Repeat("a", 64), "a/b", "a b",
 	} {
 		_, err := h.CreateBucket(h.Context(), name, store.BucketSettings{}, store.Origin{})
