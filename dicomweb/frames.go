@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"strconv"
+	"strings"
 
 	"gantry/dicomweb/part10"
 	"gantry/store"
@@ -36,9 +37,10 @@ type piece struct {
 // pixels is the pixel data of an instance, to be sent in pieces.
 type pixels struct {
 	object  *store.Object
-	syntax  string // as stored
+	syntax  string // as stored; empty of what is no DICOM
 	pieces  []piece
 	natural string // media type of the bytes as stored: application/octet-stream if not compressed
+	alone   bool   // one piece, which is sent without multipart to those who take anything
 }
 
 // frames serves single frames (PS3.18 10.4.1.1.6) and pixeldata, which is all of them.
@@ -151,7 +153,7 @@ func (p *pixels) pixelForms(accepts []mediaRange) []pixelForm {
 	for _, m := range accepts {
 		f := pixelForm{single: true, media: m.name}
 		if m.name == typeRelated || m.name == "multipart/*" || m.name == "*/*" {
-			f.single, f.media = false, m.inner
+			f.single, f.media = m.name == "*/*" && p.alone, m.inner
 		}
 		if f.media == "" {
 			f.media = "*/*"
@@ -174,11 +176,13 @@ func (p *pixels) media(want string) (string, bool) {
 	case want == "*/*":
 		return p.natural, true
 	case natural.wildcard():
-		if natural.matches(p.natural) {
+		if natural.matches(strings.ToLower(p.natural)) {
 			return p.natural, true
 		}
 		return typeOctetStream, want == "application/*"
-	case want == typeOctetStream || want == p.natural || aliases[want] == p.natural:
+	case strings.EqualFold(want, p.natural):
+		return p.natural, true
+	case want == typeOctetStream || aliases[want] == p.natural:
 		return want, true
 	case want == "image/jpx" && p.natural == "image/jp2": // a jp2 is a jpx
 		return want, true
@@ -189,6 +193,9 @@ func (p *pixels) media(want string) (string, bool) {
 // label tells which transfer syntax is named with the bytes; ok is false if the client wants another one. Uncompressed
 // pixels are little endian, whatever the object's syntax.
 func (p *pixels) label(media, want string) (syntax string, ok bool) {
+	if p.syntax == "" {
+		return "", want == "" || want == anyTransfer
+	}
 	if !convertible(p.syntax) {
 		return p.syntax, want == "" || want == anyTransfer || want == p.syntax
 	}
@@ -206,7 +213,10 @@ func (rq *request) sendPixels(p *pixels) error {
 		return notAcceptable()
 	}
 	f := forms[0]
-	contentType := f.media + "; transfer-syntax=" + f.syntax
+	contentType := f.media
+	if f.syntax != "" {
+		contentType += "; transfer-syntax=" + f.syntax
+	}
 	if f.single && len(p.pieces) == 1 {
 		rq.SetHeader("Content-Type", contentType)
 		return rq.sendPiece(p.object, &p.pieces[0])
@@ -278,11 +288,7 @@ func (rq *request) bulkData() error {
 		_ = o.Close()
 		return err
 	}
-	accepts := rq.accepts()
-	if len(p.pieces) == 1 && (len(accepts) == 0 || accepts[0].name == "*/*") {
-		rq.SetHeader("Content-Type", p.natural+"; transfer-syntax="+p.syntax)
-		return rq.sendPiece(o, &p.pieces[0])
-	}
+	p.alone = len(p.pieces) == 1
 	return rq.sendPixels(p)
 }
 
@@ -316,6 +322,35 @@ func (rq *request) valueOf(row *store.InstanceRow, o *store.Object) (*pixels, er
 	default:
 		one.open = func() (io.ReadCloser, error) { return v.Open(o, o.Size) }
 	}
+	if media := documentType(rq.route.bulkPath, o); media != "" {
+		p.syntax, p.natural = "", media
+	}
 	p.pieces = []piece{one}
 	return p, nil
+}
+
+// documentType returns the media type that an encapsulated document states of itself (PS3.3 C.24.2), empty for any other value.
+func documentType(path string, o *store.Object) string {
+	const document, mimeType, longest = "00420011", "00420012", 128
+	if path != document {
+		return ""
+	}
+	v, err := part10.Element(o, o.Size, mimeType)
+	if err != nil || v.Range.Length > longest {
+		return ""
+	}
+	r, err := v.Open(o, o.Size)
+	if err != nil {
+		return ""
+	}
+	defer r.Close()
+	b, err := io.ReadAll(io.LimitReader(r, longest))
+	if err != nil {
+		return ""
+	}
+	name := mediaName(strings.Trim(string(b), " \x00"))
+	if strings.Contains(name, "*") || strings.ContainsAny(name, ";,") {
+		return ""
+	}
+	return name
 }

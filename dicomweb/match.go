@@ -24,14 +24,44 @@ func matchElement(elem []byte, m matcher) bool {
 	}
 }
 
-// matchPath follows a path of sequence tags to the attribute, through every item.
-func matchPath(set []byte, path []string, m matcher) bool {
-	elem := member(set, path[0])
+// condition is what a query demands of one attribute: that a value matches or, of a sequence, that all conditions below hold in one and
+// the same item (PS3.4 C.2.2.2.6).
+type condition struct {
+	tag   string
+	match matcher // nil of a sequence
+	below []condition
+}
+
+// conditionsOf makes conditions of keys whose paths agree as far as depth.
+func conditionsOf(keys []key, depth int) (out []condition) {
+	at := make(map[string]int)
+	within := make(map[string][]key)
+	for _, k := range keys {
+		tag := k.path[depth]
+		if len(k.path) == depth+1 {
+			out = append(out, condition{tag: tag, match: k.match})
+			continue
+		}
+		if within[tag] == nil {
+			at[tag] = len(out)
+			out = append(out, condition{tag: tag})
+		}
+		within[tag] = append(within[tag], k)
+	}
+	for tag, keys := range within {
+		out[at[tag]].below = conditionsOf(keys, depth+1)
+	}
+	return out
+}
+
+// holds tells whether a data set meets the condition.
+func (c *condition) holds(set []byte) bool {
+	elem := member(set, c.tag)
 	if elem == nil {
 		return false
 	}
-	if len(path) == 1 {
-		return matchElement(elem, m)
+	if c.match != nil {
+		return matchElement(elem, c.match)
 	}
 	items := newElements(member(elem, "Value"))
 	for {
@@ -39,10 +69,19 @@ func matchPath(set []byte, path []string, m matcher) bool {
 		if !ok {
 			return false
 		}
-		if matchPath(item, path[1:], m) {
+		if allHold(c.below, item) {
 			return true
 		}
 	}
+}
+
+func allHold(conditions []condition, set []byte) bool {
+	for i := range conditions {
+		if !conditions[i].holds(set) {
+			return false
+		}
+	}
+	return true
 }
 
 // listMatcher matches one of several literal values: UID lists, and multiple values of coded strings.
@@ -71,6 +110,16 @@ func (p patternMatcher) matchText(s string) bool {
 		}
 	}
 	return false
+}
+
+// privateMatcher matches private attributes, whose VR is in the record: numbers by value, all else as a pattern.
+type privateMatcher string
+
+func (p privateMatcher) match(v []byte) bool {
+	if f, err := strconv.ParseFloat(string(p), 64); err == nil && len(v) > 0 && v[0] != '"' {
+		return numberMatcher{f}.match(v)
+	}
+	return patternMatcher{string(p)}.match(v)
 }
 
 // numberMatcher matches numbers by value, whatever their spelling.
@@ -107,37 +156,56 @@ func (r rangeMatcher) matchText(s string) bool {
 
 // nameMatcher matches person names, folded, on every component group.
 type nameMatcher struct {
-	groups []string // patterns, each must match some group of the value
+	groups [][]string // patterns, one of each must match some group of the value
 }
 
 func (n nameMatcher) match(v []byte) bool {
 	if len(v) == 0 || v[0] != '{' {
 		return false
 	}
-	for _, pattern := range n.groups {
-		if !anyGroup(v, func(group string) bool { return wildcardMatch(pattern, part10.FoldName(group)) }) {
+	for _, patterns := range n.groups {
+		if !anyGroup(v, func(group string) bool { return patternMatcher(patterns).matchText(part10.FoldName(group)) }) {
 			return false
 		}
 	}
 	return true
 }
 
+// namePatterns returns the patterns of one component group. Names are folded without the empty components at their end, so a pattern whose
+// last components may be empty stands for itself without them, too.
+func namePatterns(group string) (patterns []string) {
+	p := part10.FoldName(group)
+	for ok := strings.Trim(p, "*") != ""; ok; p, ok = strings.CutSuffix(p, "^*") {
+		patterns = append(patterns, p)
+	}
+	return patterns
+}
+
 // fuzzyMatcher matches person names if each word of the key begins a word of the name, without regard to case,
-// diacritics and order.
+// diacritics and order, or if the key has wildcards that match as they would otherwise.
 type fuzzyMatcher struct {
 	words []string
+	exact nameMatcher // without groups if the key has no wildcards
 }
 
 func (f fuzzyMatcher) match(v []byte) bool {
 	if len(v) == 0 || v[0] != '{' {
 		return false
 	}
+	if len(f.exact.groups) > 0 && f.exact.match(v) {
+		return true
+	}
 	for _, word := range f.words {
 		if !anyGroup(v, func(group string) bool { return beginsWord(group, word) }) {
 			return false
 		}
 	}
-	return true
+	return len(f.words) > 0
+}
+
+// mayMatch tells, of a folded component group, whether the name may match.
+func (f fuzzyMatcher) mayMatch(group string) bool {
+	return len(f.exact.groups) > 0 && patternMatcher(f.exact.groups[0]).matchText(group) || len(f.words) > 0 && beginsWord(group, f.words[0])
 }
 
 // beginsWord tells whether a word of a name begins with word.
@@ -233,7 +301,35 @@ func parseRange(vr, s string) (rangeMatcher, bool) {
 		lo, hi = s[:i], s[i+1:]
 	}
 	r := rangeMatcher{lo: normalTime(vr, lo), hi: normalTime(vr, hi), vr: vr}
-	return r, (r.lo != "" || r.hi != "") && digitsAndDot(r.lo) && digitsAndDot(r.hi)
+	return r, (r.lo != "" || r.hi != "") && wholeTime(vr, r.lo) && wholeTime(vr, r.hi)
+}
+
+// wholeTime tells whether a normal value consists of whole parts: years of four digits, all else of two.
+func wholeTime(vr, s string) bool {
+	whole, fraction, _ := strings.Cut(s, ".")
+	least, most := 4, 8
+	switch vr {
+	case "TM":
+		least, most = 2, 6
+	case "DT":
+		most = 14
+	}
+	n := len(whole)
+	return s == "" || n >= least && n <= most && n%2 == 0 && (fraction == "" || n == most && vr != "DA") && digitsAndDot(s)
+}
+
+// momentMatcher matches date-times with regard to their offsets from UTC (PS3.4 C.2.2.2.5.3).
+type momentMatcher struct{ part10.Interval }
+
+func (m momentMatcher) match(v []byte) bool { return m.Contains(part10.NormalDateTime(text(v), "")) }
+
+// hasOffset tells whether a DT key states an offset from UTC.
+func hasOffset(s string) bool {
+	i := rangeDash("DT", s)
+	if i < 0 {
+		return strings.ContainsAny(s, "+-")
+	}
+	return strings.ContainsAny(s[:i], "+-") || strings.ContainsAny(s[i+1:], "+-")
 }
 
 // rangeDash finds the dash of a range; a dash that begins the time zone offset of a DT is none.

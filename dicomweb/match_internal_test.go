@@ -4,6 +4,9 @@ import (
 	"encoding/json"
 	"strings"
 	"testing"
+
+	"gantry/dicomweb/part10"
+	"gantry/store"
 )
 
 func TestWildcardMatch(t *testing.T) {
@@ -55,7 +58,7 @@ func TestRanges(t *testing.T) {
 			t.Errorf("%s %q on %q: got %v", c.vr, c.key, c.value, got)
 		}
 	}
-	for _, bad := range []string{"-", "", "abc", "2024x", "20240101-2024-01-02"} {
+	for _, bad := range []string{"-", "", "abc", "2024x", "20240101-2024-01-02", "2020010", "1.5", "20"} {
 		if r, ok := parseRange("DA", bad); ok {
 			t.Errorf("%q accepted as %+v", bad, r)
 		}
@@ -97,11 +100,97 @@ func TestMatchAttributes(t *testing.T) {
 			t.Errorf("%s=%s: %v, %d keys, %q", c.name, c.value, err, len(q.keys), q.warnings)
 			continue
 		}
-		if got := matchPath([]byte(sample), q.keys[0].path, q.keys[0].match); got != c.want {
+		if got := matches(q, []byte(sample)); got != c.want {
 			t.Errorf("%s=%s: got %v", c.name, c.value, got)
 		}
 	}
 }
+
+// TestKeysOfOneSequenceHoldInOneItem: else one patient's number matches with another's issuer.
+func TestKeysOfOneSequenceHoldInOneItem(t *testing.T) {
+	const set = `{"00101002":{"vr":"SQ","Value":[{"00100020":{"vr":"LO","Value":["MRN1"]},"00100021":{"vr":"LO","Value":["A"]}},` +
+		`{"00100020":{"vr":"LO","Value":["MRN2"]},"00100021":{"vr":"LO","Value":["B"]}}]}}`
+	for _, c := range []struct {
+		id, issuer string
+		want       bool
+	}{{"MRN1", "A", true}, {"MRN2", "B", true}, {"MRN1", "B", false}, {"MRN2", "A", false}, {"MRN*", "B", true}} {
+		q, err := parseQuery(route{resource: resStudies}, []param{
+			{"OtherPatientIDsSequence.PatientID", c.id}, {"OtherPatientIDsSequence.IssuerOfPatientID", c.issuer}})
+		if err != nil || len(q.keys) != 2 {
+			t.Fatalf("%v, %d keys", err, len(q.keys))
+		}
+		if got := matches(q, []byte(set)); got != c.want {
+			t.Errorf("%s of %s: got %v", c.id, c.issuer, got)
+		}
+	}
+}
+
+func TestNamesWithEmptyComponents(t *testing.T) {
+	name := func(s string) []byte { return []byte(`{"00100010":{"vr":"PN","Value":[{"Alphabetic":"` + s + `"}]}}`) }
+	for _, c := range []struct {
+		value, fuzzy, name string
+		want               bool
+	}{
+		{"ROE^*", "false", "ROE^", true}, {"ROE^*", "false", "Roe^^^^", true}, {"ROE^JANE^*", "false", "ROE^JANE^^^", true},
+		{"ROE^JANE^*", "false", "ROE^JANET", false}, {"ROE^*^*", "false", "ROE", true}, {"ROE^*", "false", "ROEMER", false},
+		// Fuzzy matching finds what would be found without it, and more.
+		{"*ANE*", "true", "ROE^JANE", true}, {"*ANE", "true", "ROE^JANE", true}, {"R?E^J*", "true", "ROE^JANE", true},
+		{"jan*", "true", "ROE^JANE", true}, {"*ANE*", "true", "ROE^JOHN", false}, {"?", "true", "ROE^JOHN", false},
+	} {
+		q, err := parseQuery(route{resource: resStudies}, []param{{"PatientName", c.value}, {"fuzzymatching", c.fuzzy}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := matches(q, name(c.name)); got != c.want {
+			t.Errorf("%s, fuzzy %s, on %s: got %v", c.value, c.fuzzy, c.name, got)
+		}
+		p := planQuery(q)
+		if folded := part10.FoldName(c.name); c.want && p.index == store.ByName && p.accept != nil && !p.accept(folded) {
+			t.Errorf("%s, fuzzy %s: the index leaves %s out", c.value, c.fuzzy, c.name)
+		}
+	}
+	if _, err := parseQuery(route{resource: resStudies}, []param{{"PatientName", "A"}, {"PatientName", "B"}}); err == nil {
+		t.Error("two names are taken for one")
+	}
+}
+
+func TestMomentsWithOffsets(t *testing.T) {
+	set := func(s string) []byte { return []byte(`{"0008002A":{"vr":"DT","Value":["` + s + `"]}}`) }
+	for _, c := range []struct {
+		key, value string
+		want       bool
+	}{
+		{"20200101030000+0000", "20200101120000+0900", true}, {"20200101120000+0000", "20200101120000+0900", false},
+		{"20200101030000+0000", "20200101030000", true}, {"20200101120000", "20200101120000+0900", true},
+		{"20200101000000-0100-20200101020000-0100", "20200101120000+0900", true}, {"20200101000000-0100-20200101010000-0100", "20200101120000+0900", false},
+	} {
+		q, err := parseQuery(route{resource: resStudies}, []param{{"AcquisitionDateTime", c.key}})
+		if err != nil {
+			t.Fatalf("%s: %v", c.key, err)
+		}
+		if got := matches(q, set(c.value)); got != c.want {
+			t.Errorf("%s on %s: got %v", c.key, c.value, got)
+		}
+	}
+}
+
+func TestPrivateAttributes(t *testing.T) {
+	q, err := parseQuery(route{resource: resStudies}, []param{{"00091002", "1.5"}, {"includefield", "00091101"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !q.include["00090010"] || !q.include["00090011"] {
+		t.Errorf("the creators do not come with them: %v", q.include)
+	}
+	for value, want := range map[string]bool{"1.50": true, "2": false, `"1.5"`: true} {
+		if got := matches(q, []byte(`{"00091002":{"vr":"DS","Value":[`+value+`]}}`)); got != want {
+			t.Errorf("1.5 on %s: got %v", value, got)
+		}
+	}
+}
+
+// matches tells whether a data set meets all keys of a query, whatever their level.
+func matches(q *query, set []byte) bool { return allHold(conditionsOf(q.keys, 0), set) }
 
 func TestFuzzyNames(t *testing.T) {
 	for _, c := range []struct {
@@ -114,7 +203,7 @@ func TestFuzzyNames(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := matchPath([]byte(sample), q.keys[0].path, q.keys[0].match); got != c.want {
+		if got := matches(q, []byte(sample)); got != c.want {
 			t.Errorf("%q: got %v", c.value, got)
 		}
 	}
@@ -214,7 +303,7 @@ func FuzzMembers(f *testing.F) {
 				}
 			}
 		}
-		matchPath(b, []string{"00400275", "00400009"}, patternMatcher{"*"})
+		(&condition{tag: "00400275", below: []condition{{tag: "00400009", match: patternMatcher{"*"}}}}).holds(b)
 		var want map[string]json.RawMessage
 		if json.Unmarshal(b, &want) != nil || want == nil || strings.Contains(string(b), `\`) || len(b) > 0 && b[0] != '{' {
 			return
@@ -240,9 +329,7 @@ func FuzzParseQuery(f *testing.F) {
 			return
 		}
 		planQuery(q)
-		for _, k := range q.keys {
-			matchPath([]byte(sample), k.path, k.match)
-		}
+		matches(q, []byte(sample))
 		for _, w := range q.warnings {
 			if strings.ContainsAny(w, "\"\r\n") {
 				t.Fatalf("warning %q", w)

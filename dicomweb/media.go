@@ -31,6 +31,7 @@ const (
 	deflatedLE      = "1.2.840.10008.1.2.1.99"
 	explicitBE      = "1.2.840.10008.1.2.2"
 	maxQualityValue = 1000
+	nothing         = "none" // the name of a range that covers no media type
 )
 
 // mediaRange is one media type of an Accept or Content-Type header with the parameters that matter here.
@@ -55,19 +56,24 @@ func (m mediaRange) matches(name string) bool {
 
 // parseAccept reads the values of all Accept headers (RFC 9110 12.5.1) in order of preference: by quality, exact types
 // before wildcards, then as sent. Parameter values may be unquoted even where the grammar wants quotes, for that is what
-// clients send. Elements that make no sense are skipped; ranges with q=0 are left out.
+// clients send. Elements that make no sense are skipped, and so are ranges with q=0; if there are none but those, nothing is acceptable.
 func parseAccept(values []string) []mediaRange {
 	var out []mediaRange
+	refused := false
 	for _, v := range values {
 		if len(v) > maxAcceptBytes {
 			continue
 		}
 		for _, element := range httpx.SplitUnquoted(v, ',') {
 			m, ok := parseMedia(element)
+			refused = refused || ok && m.quality == 0
 			if ok && m.quality > 0 && len(out) < maxMediaRanges {
 				out = append(out, m)
 			}
 		}
+	}
+	if refused && len(out) == 0 {
+		return []mediaRange{{name: nothing}}
 	}
 	sort.SliceStable(out, func(i, j int) bool {
 		if out[i].quality != out[j].quality {

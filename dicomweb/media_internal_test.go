@@ -19,6 +19,7 @@ func TestParseAccept(t *testing.T) {
 		{[]string{`*/*;q=0.1, application/dicom;q=0.5`, `application/dicom+json`}, "application/dicom+json application/dicom */*"},
 		{[]string{`*/*, application/dicom`}, "application/dicom */*"},
 		{[]string{`application/dicom;q=0, text/html;q=1.0`}, "text/html"},
+		{[]string{`application/dicom;q=0`}, "none"},
 		{[]string{"application/dicom json"}, "application/dicom+json"},
 		{[]string{`a/b; type="x,y/z;q=0", c/d`}, "a/b(x,y/z,) c/d"},
 		{[]string{",, ;q=1, nonsense, a/b;;q=abc"}, "a/b"},

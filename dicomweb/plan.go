@@ -118,16 +118,16 @@ func (p *plan) strings(q *query, narrow bool) bool {
 		var patterns []string
 		switch m := k.match.(type) {
 		case fuzzyMatcher:
-			if !narrow && len(m.words) > 0 {
+			if !narrow {
 				p.index, p.ranges = c.index, [][2]string{{"", ""}}
-				p.accept = func(s string) bool { return beginsWord(s, m.words[0]) }
+				p.accept = m.mayMatch
 				return true
 			}
 		case patternMatcher:
 			patterns = m
 		case nameMatcher:
 			if len(m.groups) > 0 {
-				patterns = m.groups[:1]
+				patterns = m.groups[0]
 			}
 		}
 		if len(patterns) > 0 && (!narrow || allNarrow(patterns)) {

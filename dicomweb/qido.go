@@ -19,7 +19,7 @@ type search struct {
 	bucket string
 	base   string // URL of the service
 	q      *query
-	by     [3][]key // keys by level
+	by     [3][]condition // keys by level
 
 	skip  int
 	count int
@@ -36,8 +36,12 @@ type entry struct {
 
 func (g *Gateway) newSearch(ctx context.Context, bucket, base string, q *query) *search {
 	s := &search{g: g, ctx: ctx, bucket: bucket, base: base, q: q, skip: q.offset, out: []byte{'['}}
+	var by [3][]key
 	for _, k := range q.keys {
-		s.by[k.level] = append(s.by[k.level], k)
+		by[k.level] = append(by[k.level], k)
+	}
+	for level := range by {
+		s.by[level] = conditionsOf(by[level], 0)
 	}
 	return s
 }
@@ -124,8 +128,8 @@ func (s *search) studyMatches(row *store.StudyRow) bool {
 }
 
 // studyKey checks one key, on what is computed where the attribute is.
-func (s *search) studyKey(row *store.StudyRow, k key) bool {
-	switch k.path[0] {
+func (s *search) studyKey(row *store.StudyRow, k condition) bool {
+	switch k.tag {
 	case "00080061":
 		return anyText(row.Modalities, k.match)
 	case "00080062":
@@ -139,7 +143,7 @@ func (s *search) studyKey(row *store.StudyRow, k key) bool {
 	case "00080056":
 		return anyText([]string{"ONLINE"}, k.match)
 	}
-	return matchPath(row.Attrs, k.path, k.match)
+	return k.holds(row.Attrs)
 }
 
 func anyText(values []string, m matcher) bool {
@@ -157,13 +161,13 @@ func (s *search) seriesMatches(row *store.SeriesRow) bool {
 	}
 	for _, k := range s.by[levelSeries] {
 		ok := false
-		switch k.path[0] {
+		switch k.tag {
 		case "0020000E":
 			ok = anyText([]string{row.UID}, k.match)
 		case "00201209":
 			ok = k.match.match(strconv.AppendInt(nil, int64(row.Instances), 10))
 		default:
-			ok = matchPath(row.Attrs, k.path, k.match)
+			ok = k.holds(row.Attrs)
 		}
 		if !ok {
 			return false
@@ -175,7 +179,7 @@ func (s *search) seriesMatches(row *store.SeriesRow) bool {
 func (s *search) instanceMatches(row *store.InstanceRow) bool {
 	for _, k := range s.by[levelInstance] {
 		ok := false
-		switch k.path[0] {
+		switch k.tag {
 		case "00080018":
 			ok = anyText([]string{row.SOP}, k.match)
 		case "00080016":
@@ -183,7 +187,7 @@ func (s *search) instanceMatches(row *store.InstanceRow) bool {
 		case "00083002":
 			ok = anyText([]string{row.TransferSyntax}, k.match)
 		default:
-			ok = matchPath(row.Attrs, k.path, k.match)
+			ok = k.holds(row.Attrs)
 		}
 		if !ok {
 			return false

@@ -158,8 +158,19 @@ func (q *query) includeFields(list string) {
 			q.ignore("includefield of an unknown attribute")
 			continue
 		}
-		// An attribute inside a sequence comes with the whole sequence.
-		q.include[path[0]] = true
+		if _, ok := recorded(path[0]); !ok && !always[path[0]] {
+			q.ignore("includefield of an attribute that is not indexed")
+		}
+		q.want(path[0])
+	}
+}
+
+// want adds an attribute to the results, an attribute inside a sequence with the whole sequence, and a private one with its creator
+// (PS3.18 10.6.3.3).
+func (q *query) want(tag string) {
+	q.include[tag] = true
+	if n, ok := parseTagKey(tag); ok && n>>16&1 == 1 && n&0xFF00 != 0 {
+		q.include[tagKey(n&0xFFFF0000|n>>8&0xFF)] = true
 	}
 }
 
@@ -204,7 +215,7 @@ func (q *query) attribute(p param) error {
 	if len(p.value) > maxQueryValue {
 		return badRequest("a query value is longer than %d bytes", maxQueryValue)
 	}
-	q.include[path[0]] = true
+	q.want(path[0])
 	k := key{path: path, vr: vrOf(path[len(path)-1]), value: p.value}
 	if universal(k) { // only asks for the attribute
 		return nil
@@ -249,8 +260,18 @@ func (q *query) matcherFor(k key) (matcher, error) {
 		if !ok {
 			return nil, badRequest("malformed date or time in a matching key")
 		}
+		if k.vr == "DT" && hasOffset(k.value) {
+			i, ok := part10.ParseDateTimeRange(k.value, "")
+			if !ok {
+				return nil, badRequest("malformed date or time in a matching key")
+			}
+			return momentMatcher{i}, nil
+		}
 		return r, nil
 	case "PN":
+		if strings.Contains(k.value, `\`) {
+			return nil, badRequest("a person name can be matched with one value only")
+		}
 		return q.nameMatcher(k.value), nil
 	case "IS", "DS", "US", "SS", "UL", "SL", "UV", "SV", "FL", "FD":
 		var numbers numberMatcher
@@ -266,23 +287,29 @@ func (q *query) matcherFor(k key) (matcher, error) {
 		return patternMatcher(splitList(k.value, `\,`)), nil
 	case "LO", "SH", "UC":
 		return patternMatcher(splitList(k.value, `\`)), nil
-	case "LT", "ST", "UT", "UR", "AT", "UN": // UN stands for private attributes, whose VR is in the record
+	case "LT", "ST", "UT", "UR", "AT":
 		return patternMatcher{strings.Trim(k.value, " ")}, nil
+	case "UN":
+		return privateMatcher(strings.Trim(k.value, " ")), nil
 	}
 	return nil, nil
 }
 
 func (q *query) nameMatcher(value string) matcher {
-	if q.fuzzy {
-		return fuzzyMatcher{words: part10.PlainWords(value)}
-	}
-	var groups []string
+	var exact nameMatcher
 	for group := range strings.SplitSeq(value, "=") {
-		if folded := part10.FoldName(group); strings.Trim(folded, "*") != "" {
-			groups = append(groups, folded)
+		if patterns := namePatterns(group); len(patterns) > 0 {
+			exact.groups = append(exact.groups, patterns)
 		}
 	}
-	return nameMatcher{groups: groups}
+	if !q.fuzzy {
+		return exact
+	}
+	f := fuzzyMatcher{words: part10.PlainWords(value)}
+	if strings.ContainsAny(value, "*?") {
+		f.exact = exact
+	}
+	return f
 }
 
 // splitList splits at any of the separators and drops empty values.

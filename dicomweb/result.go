@@ -15,7 +15,6 @@ type returned struct {
 // The attributes of PS3.18 Tables 10.6.3-3 to 10.6.3-5, and the few that every viewer asks for. Computed ones are
 // added by the functions below.
 var returnedStudy = map[string]returned{
-	"00080005": {vr: "CS", optional: true},
 	"00080020": {vr: "DA"},
 	"00080030": {vr: "TM"},
 	"00080050": {vr: "SH"},
@@ -31,7 +30,6 @@ var returnedStudy = map[string]returned{
 }
 
 var returnedSeries = map[string]returned{
-	"00080005": {vr: "CS", optional: true},
 	"00080060": {vr: "CS"},
 	"00080201": {vr: "SH", optional: true},
 	"0008103E": {vr: "LO", optional: true},
@@ -42,7 +40,6 @@ var returnedSeries = map[string]returned{
 }
 
 var returnedInstance = map[string]returned{
-	"00080005": {vr: "CS", optional: true},
 	"00080201": {vr: "SH", optional: true},
 	"00200013": {vr: "IS"},
 	"00280008": {vr: "IS", optional: true},
@@ -72,10 +69,12 @@ var (
 	bySeries   = newReturned(returnedSeries)
 	byInstance = newReturned(returnedInstance)
 	byAbove    = newReturned(map[string]returned{ // of a level that the path names
-		"00080005": {vr: "CS", optional: true},
 		"00080201": {vr: "SH", optional: true},
 	})
 )
+
+// always are attributes of every result that are neither recorded nor computed for matching.
+var always = map[string]bool{"00080005": true, "00080016": true, "00080018": true, "00081190": true, "0020000D": true, "0020000E": true}
 
 // wanted tells whether an attribute belongs into the results.
 func (s *search) wanted(tag []byte, defaults *returnedBy) bool {
@@ -126,6 +125,7 @@ func (s *search) number(tag string, n int) {
 // studyEntries adds what a study says. Below the study level, where the path names the study, only its UID is added
 // unless more was asked for.
 func (s *search) studyEntries(row *store.StudyRow) {
+	s.put("00080005", "CS", "ISO_IR 192")
 	if s.q.level != levelStudy && s.q.study != "" {
 		s.stored(row.Attrs, byAbove)
 	} else {
