@@ -16,6 +16,7 @@ func readAll(src io.Reader, boundary string) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
+	defer r.close()
 	var parts []string
 	for {
 		h, err := r.next()
@@ -123,6 +124,7 @@ func TestRelatedReaderFillsLargeBuffers(t *testing.T) {
 			t.Fatalf("round %d: %v after the last part", round, err)
 		}
 		rd.close()
+		rd.close()
 	}
 }
 
@@ -165,6 +167,7 @@ func TestRelatedReaderSkipsUnread(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	defer r.close()
 	if _, err := r.next(); err != nil {
 		t.Fatal(err)
 	}

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"gantry/internal/budget"
 	"gantry/store/segment"
 )
 
@@ -129,6 +130,7 @@ func (d *draft) rename(key string) error {
 	if err != nil {
 		return err
 	}
+	budget.PutBuf(d.object.raw)
 	*d.object = *r
 	return nil
 }

@@ -189,7 +189,7 @@ func (l *wal) align(r *record, last bool) error {
 	if err != nil {
 		return fmt.Errorf("align record: %w", err)
 	}
-	r.raw, r.header.Len = aligned(raw), len(raw)
+	r.raw, r.header.Len = aligned(raw, r.raw), len(raw)
 	return nil
 }
 

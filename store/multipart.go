@@ -120,8 +120,12 @@ func (s *Store) partOp(b Bucket, p *PutPart, up *received, sums Sums) (*op, erro
 	h.Fields.UploadID, h.Fields.PartNumber, h.Fields.Stream, h.Fields.Size = p.UploadID, p.Number, up.stream.id, up.size
 	h.Fields.ETag, h.Fields.Checksums = sums.ETag, segmentChecksums(sums.Checksums)
 	r, err := newRecord(h, nil)
+	if err != nil {
+		o.freeHeaders()
+		return nil, err
+	}
 	o.records = append(o.records, r)
-	return o, err
+	return o, nil
 }
 
 // Parts lists the parts of an upload in progress, by number, from after on: ErrNoBucket, ErrNoUpload.

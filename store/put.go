@@ -82,6 +82,7 @@ func (s *Store) Begin(ctx context.Context, p *Put) (*Pending, error) {
 	// 3 to 6, by the sequencer: see prepare and write
 	o := &op{records: d.records, check: d.check, release: up.release, begun: time.Now(), compare: func() error { return s.compare(d) }}
 	if err := s.enqueue(ctx, o); err != nil {
+		o.freeHeaders()
 		up.close()
 		return nil, d.refuse(err)
 	}

@@ -40,7 +40,11 @@ func newRecord(h *segment.Header, payload *body) (*record, error) {
 	if payload != nil {
 		h.PayloadLen, h.Fields.CRC = payload.size, payload.crcs
 	}
-	raw, err := segment.AppendHeader(budget.GetBuf(headerRoom)[:0], h)
+	room := budget.GetBuf(headerRoom)
+	raw, err := segment.AppendHeader(room[:0], h)
+	if err != nil {
+		budget.PutBuf(room)
+	}
 	if errors.Is(err, segment.ErrTooLarge) {
 		return nil, fmt.Errorf("%w: %w", ErrMetadataTooLarge, err)
 	}
@@ -48,14 +52,15 @@ func newRecord(h *segment.Header, payload *body) (*record, error) {
 		return nil, fmt.Errorf("encode record: %w", err)
 	}
 	h.Len = len(raw)
-	return &record{header: h, raw: aligned(raw), payload: payload}, nil
+	return &record{header: h, raw: aligned(raw, room), payload: payload}, nil
 }
 
-// aligned gives a header that has outgrown its buffer one of the pools again, which are aligned for direct I/O.
-func aligned(raw []byte) []byte {
-	if cap(raw) == headerRoom {
+// aligned gives a header that has outgrown its buffer a larger one, which is aligned for direct I/O, too.
+func aligned(raw, was []byte) []byte {
+	if cap(raw) == cap(was) {
 		return raw
 	}
+	budget.PutBuf(was)
 	return append(budget.GetBuf(len(raw))[:0], raw...)
 }
 
@@ -89,6 +94,7 @@ func (o *op) size() (n int64) {
 // submit hands an operation to the sequencer and waits for its end.
 func (s *Store) submit(ctx context.Context, o *op) error {
 	if err := s.enqueue(ctx, o); err != nil {
+		o.freeHeaders()
 		return err
 	}
 	return s.await(o)
@@ -199,12 +205,16 @@ func (s *Store) commit(ops []*op) {
 
 // free gives back the memory of what was written.
 func (o *op) free() {
+	o.freeHeaders()
+	if o.release != nil {
+		o.release()
+	}
+}
+
+func (o *op) freeHeaders() {
 	for _, r := range o.records {
 		budget.PutBuf(r.raw)
 		r.raw = nil
-	}
-	if o.release != nil {
-		o.release()
 	}
 }
 

@@ -268,6 +268,14 @@ func (s *Store) halt() {
 	})
 	<-s.stopped
 	s.workers.Wait()
+	for {
+		select {
+		case o := <-s.queue: // came too late: whoever waits is told that the store is closed
+			o.freeHeaders()
+		default:
+			return
+		}
+	}
 }
 
 // Close finishes the operations that were submitted (those that have to be compared first may end with ErrClosed), writes the

@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
+	"unsafe"
 
 	"gantry/internal/budget"
 )
@@ -156,17 +157,21 @@ func TestBufferClasses(t *testing.T) {
 }
 
 func TestBuffersAreReusedAndIdleIsBounded(t *testing.T) {
+	before := budget.UsedBytes()
 	a := budget.GetBuf(64 << 10)
 	a[0] = 42
 	budget.PutBuf(a[:10])
-	if b := budget.GetBuf(60 << 10); b[0] != 42 {
+	b := budget.GetBuf(60 << 10)
+	if b[0] != 42 {
 		t.Error("buffer was not reused")
 	}
+	budget.PutBuf(b)
 	var bufs [][]byte
 	for range 64 {
 		bufs = append(bufs, budget.GetBuf(1<<20))
 	}
 	for _, b := range bufs {
+		b[0] = 1
 		budget.PutBuf(b)
 	}
 	if got := budget.IdleBytes(); got > 32<<20 || got < 16<<20 {
@@ -174,6 +179,75 @@ func TestBuffersAreReusedAndIdleIsBounded(t *testing.T) {
 	}
 	budget.PutBuf(nil)
 	budget.PutBuf(make([]byte, 5000))
+	budget.PutBuf(make([]byte, 8<<10))
+	if got := budget.UsedBytes(); got != before {
+		t.Errorf("%d bytes in use, want %d", got, before)
+	}
+}
+
+func TestBufferPutTwicePanics(t *testing.T) {
+	a, b := budget.GetBuf(8<<10), budget.GetBuf(8<<10) // b keeps their memory apart
+	defer budget.PutBuf(b)
+	budget.PutBuf(a)
+	defer func() {
+		if recover() == nil {
+			t.Error("nobody noticed")
+		}
+	}()
+	budget.PutBuf(a)
+}
+
+// TestBuffersNeverOverlap gets and puts buffers of all sizes at random, more than there is room for; each must keep what was written to it.
+func TestBuffersNeverOverlap(t *testing.T) {
+	r := rand.New(rand.NewPCG(1, 2))
+	type held struct {
+		b    []byte
+		mark byte
+	}
+	var all []held
+	var bytes int
+	for i := range 60_000 {
+		if len(all) > 0 && (bytes > 160<<20 || r.IntN(2) == 0) {
+			k := r.IntN(len(all))
+			h := all[k]
+			for _, at := range []int{0, len(h.b) / 2, len(h.b) - 1} {
+				if h.b[at] != h.mark {
+					t.Fatalf("step %d: a buffer of %d bytes changed at %d", i, len(h.b), at)
+				}
+			}
+			bytes -= cap(h.b)
+			budget.PutBuf(h.b)
+			all[k] = all[len(all)-1]
+			all = all[:len(all)-1]
+			continue
+		}
+		n := 1 + r.IntN(1<<(8+r.IntN(15)))
+		h := held{budget.GetBuf(n), byte(r.IntN(256))}
+		if len(h.b) != n || uintptr(unsafe.Pointer(&h.b[0]))%512 != 0 {
+			t.Fatalf("step %d: %d bytes, want %d, aligned", i, len(h.b), n)
+		}
+		for _, at := range []int{0, n / 2, n - 1} {
+			h.b[at] = h.mark
+		}
+		bytes += cap(h.b)
+		all = append(all, h)
+	}
+	for _, h := range all {
+		budget.PutBuf(h.b)
+	}
+	if n := budget.UsedBytes(); n != 0 {
+		t.Errorf("%d bytes in use after all were put back", n)
+	}
+	all = nil // What was free in pieces is whole again.
+	for range 32 {
+		all = append(all, held{b: budget.GetBuf(budget.MaxBuf)})
+	}
+	if n := budget.UsedBytes(); n != 128<<20 {
+		t.Errorf("%d MiB of 128 in use", n>>20)
+	}
+	for _, h := range all {
+		budget.PutBuf(h.b)
+	}
 }
 
 func BenchmarkAcquireRelease(b *testing.B) {

@@ -99,6 +99,33 @@ func BenchmarkAppendAligned(b *testing.B) {
 	}
 }
 
+// BenchmarkAppendHuge appends batches as the log does, from a buffer of the pools, in huge pages where the system grants them, and from one on
+// the heap. It reports how many times as fast the first is: the evidence for docs/adr/0008.
+func BenchmarkAppendHuge(b *testing.B) {
+	const batches = 64
+	for _, size := range []int{128 << 10, 512 << 10, 1 << 20, 2 << 20} {
+		b.Run(byteSize(size), func(b *testing.B) {
+			var took, cpu [2]time.Duration
+			huge := budget.GetBuf(size)
+			defer budget.PutBuf(huge)
+			small := make([]byte, size) // aligned by its size
+			for i := range size {
+				huge[i], small[i] = byte(i), byte(i)
+			}
+			b.SetBytes(2 * batches * int64(size))
+			for i := 0; b.Loop(); i++ {
+				for j, buf := range [][]byte{huge, small} {
+					before := cpuTime(b)
+					took[j] += appendPipelined(b, filepath.Join(b.TempDir(), strconv.Itoa(2*i+j)), buf, batches)
+					cpu[j] += cpuTime(b) - before
+				}
+			}
+			b.ReportMetric(took[1].Seconds()/took[0].Seconds(), "speed-ratio")
+			b.ReportMetric(cpu[0].Seconds()/cpu[1].Seconds(), "cpu-ratio")
+		})
+	}
+}
+
 // appendPipelined appends buf several times to a new file, each durable in the end, and returns how long that took.
 func appendPipelined(b *testing.B, name string, buf []byte, times int) time.Duration {
 	b.Helper()
