@@ -343,9 +343,8 @@ func documentType(path string, o *store.Object) string {
 	if err != nil {
 		return ""
 	}
-	defer r.Close()
 	b, err := io.ReadAll(io.LimitReader(r, longest))
-	if err != nil {
+	if errors.Join(err, r.Close()) != nil {
 		return ""
 	}
 	name := mediaName(strings.Trim(string(b), " \x00"))

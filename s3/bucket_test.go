@@ -194,7 +194,7 @@ func TestDeleteObjects(t *testing.T) {
 	remove("<Delete><Object><Key>a</Key></Object>").want(400, "MalformedXML")
 	remove("<Delete></Delete>").want(400, "MalformedXML")
 	for _, head := range []string{"\xef\xbb\xbf", `<?xml version="1.0" encoding="US-ASCII"?>`} {
-		a := remove(head + "<Delete><Quiet>1</Quiet><Object><Key>none</Key></Object></Delete>").want(200, "")
+		a := remove(head+"<Delete><Quiet>1</Quiet><Object><Key>none</Key></Object></Delete>").want(200, "")
 		if strings.Contains(a.body, "Deleted>") {
 			t.Errorf("not quiet: %s", a.body)
 		}

@@ -3,6 +3,7 @@ package catalog
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"hash/fnv"
 	"os"
@@ -66,12 +67,12 @@ type boltMeta struct{ root, freelist, end, tx uint64 }
 
 // checkFile checks, before bbolt opens the file, what it then reads: the free list and both edges of the tree. A file that another
 // process has open it leaves to bbolt, which will say so.
-func checkFile(path string) error {
+func checkFile(path string) (err error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return err
 	}
-	defer f.Close() // gives up the lock, too
+	defer func() { err = errors.Join(err, f.Close()) }() // gives up the lock, too
 	if syscall.Flock(int(f.Fd()), syscall.LOCK_SH|syscall.LOCK_NB) != nil {
 		return nil
 	}
