@@ -1,6 +1,8 @@
 package dicomweb
 
 import (
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -24,64 +26,45 @@ func matchElement(elem []byte, m matcher) bool {
 	}
 }
 
-// condition is what a query demands of one attribute: that a value matches or, of a sequence, that all conditions below hold in one and
-// the same item (PS3.4 C.2.2.2.6).
+// condition is what a query demands of one attribute: that one of its values matches.
 type condition struct {
 	tag   string
-	match matcher // nil of a sequence
-	below []condition
+	match matcher
 }
 
-// conditionsOf makes conditions of keys whose paths agree as far as depth.
-func conditionsOf(keys []key, depth int) (out []condition) {
-	at := make(map[string]int)
-	within := make(map[string][]key)
-	for _, k := range keys {
-		tag := k.path[depth]
-		if len(k.path) == depth+1 {
-			out = append(out, condition{tag: tag, match: k.match})
-			continue
-		}
-		if within[tag] == nil {
-			at[tag] = len(out)
-			out = append(out, condition{tag: tag})
-		}
-		within[tag] = append(within[tag], k)
-	}
-	for tag, keys := range within {
-		out[at[tag]].below = conditionsOf(keys, depth+1)
-	}
-	return out
-}
-
-// holds tells whether a data set meets the condition.
 func (c *condition) holds(set []byte) bool {
 	elem := member(set, c.tag)
-	if elem == nil {
-		return false
-	}
-	if c.match != nil {
-		return matchElement(elem, c.match)
-	}
-	items := newElements(member(elem, "Value"))
-	for {
-		item, ok := items.next()
-		if !ok {
-			return false
-		}
-		if allHold(c.below, item) {
-			return true
-		}
-	}
+	return elem != nil && matchElement(elem, c.match)
 }
 
-func allHold(conditions []condition, set []byte) bool {
-	for i := range conditions {
-		if !conditions[i].holds(set) {
+// itemMatcher matches an item of a sequence in which all conditions hold: keys on one sequence must match in one and the same item
+// (PS3.4 C.2.2.2.6).
+type itemMatcher []condition
+
+func (m itemMatcher) match(item []byte) bool {
+	for i := range m {
+		if !m[i].holds(item) {
 			return false
 		}
 	}
 	return true
+}
+
+// conditionsOf makes conditions of keys whose paths agree as far as depth.
+func conditionsOf(keys []key, depth int) (out []condition) {
+	sequences := make(map[string][]key)
+	for _, k := range keys {
+		tag := k.path[depth]
+		if len(k.path) == depth+1 {
+			out = append(out, condition{tag, k.match})
+			continue
+		}
+		sequences[tag] = append(sequences[tag], k)
+	}
+	for _, tag := range slices.Sorted(maps.Keys(sequences)) {
+		out = append(out, condition{tag, itemMatcher(conditionsOf(sequences[tag], depth+1))})
+	}
+	return out
 }
 
 // listMatcher matches one of several literal values: UID lists, and multiple values of coded strings.

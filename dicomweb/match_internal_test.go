@@ -190,7 +190,7 @@ func TestPrivateAttributes(t *testing.T) {
 }
 
 // matches tells whether a data set meets all keys of a query, whatever their level.
-func matches(q *query, set []byte) bool { return allHold(conditionsOf(q.keys, 0), set) }
+func matches(q *query, set []byte) bool { return itemMatcher(conditionsOf(q.keys, 0)).match(set) }
 
 func TestFuzzyNames(t *testing.T) {
 	for _, c := range []struct {
@@ -303,7 +303,7 @@ func FuzzMembers(f *testing.F) {
 				}
 			}
 		}
-		(&condition{tag: "00400275", below: []condition{{tag: "00400009", match: patternMatcher{"*"}}}}).holds(b)
+		(&condition{"00400275", itemMatcher{{"00400009", patternMatcher{"*"}}}}).holds(b)
 		var want map[string]json.RawMessage
 		if json.Unmarshal(b, &want) != nil || want == nil || strings.Contains(string(b), `\`) || len(b) > 0 && b[0] != '{' {
 			return

@@ -167,6 +167,9 @@ func TestQueryParameters(t *testing.T) {
 		{"/studies?NumberOfStudyRelatedInstances=1", 6},
 		{"/studies?NumberOfStudyRelatedInstances=2", 0},
 		{"/instances?AvailableTransferSyntaxUID=1.2.3", 0},
+		{"/studies?ModalitiesInStudy.PatientID=1", 0}, // no sequences
+		{"/series?SeriesInstanceUID.PatientID=1", 0},
+		{"/instances?SOPClassUID.PatientID=1", 0},
 	} {
 		if got := s.query(c.path); len(got) != c.want {
 			t.Errorf("%s: %d results, want %d", c.path, len(got), c.want)

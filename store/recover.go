@@ -143,6 +143,9 @@ func (s *Store) replay(ctx context.Context) error {
 	if err := r.flush(); err != nil {
 		return err
 	}
+	if commit := LSN(s.site.commit.Load()); s.End() < commit {
+		s.wal.skipTo(commit)
+	}
 	return nil
 }
 

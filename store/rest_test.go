@@ -138,6 +138,50 @@ func rotInWhatWasAcknowledgedLast(t *testing.T, header bool) {
 	}
 }
 
+// TestLogShorterThanAcknowledged cuts off what was acknowledged last, with the catalog. The loss is told, at each start, and the LSNs are not
+// given again.
+func TestLogShorterThanAcknowledged(t *testing.T) {
+	d := disk{fs: vfs.NewMem(), cat: catalog.NewMemDisk()}
+	s := open(t, d.config())
+	mustBucket(t, s, "plain", store.BucketSettings{})
+	put(t, s, "plain", "kept", noise(1, 3000))
+	cut := s.End()
+	put(t, s, "plain", "lost", noise(2, 3000))
+	end := s.End()
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	names, err := d.fs.List(logDir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := d.fs.OpenRW(logDir + "/" + names[len(names)-1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(f.Truncate(int64(cut)), f.Sync(), f.Close()); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 3 {
+		d.cat.Reset()
+		s = open(t, d.config())
+		if len(s.Damage()) == 0 {
+			t.Errorf("start %d: the loss is not told", i)
+		}
+		if s.End() < end {
+			t.Errorf("start %d: goes on at %v, before %v", i, s.End(), end)
+		}
+		get(t, s, "plain", "kept")
+		put(t, s, "plain", fmt.Sprint("new", i), noise(3, 3000))
+		for k := range i + 1 {
+			get(t, s, "plain", fmt.Sprint("new", k))
+		}
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // rotFirstFrom damages header or payload of the first record at or past from, and returns its key.
 func rotFirstFrom(t *testing.T, fs vfs.FS, from store.LSN, header bool) string {
 	t.Helper()

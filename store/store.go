@@ -293,7 +293,9 @@ func (s *Store) closeFiles() error {
 	}
 	if s.wal != nil {
 		if s.recovered && s.brokenState.get() == nil {
-			errs = append(errs, s.saveCommitPoint())
+			if err := s.saveCommitPoint(); err != nil { // the next start knows less, and that is all
+				s.cfg.Logger.Warn("commit point not saved", "error", err)
+			}
 		}
 		errs = append(errs, s.wal.close())
 	}
