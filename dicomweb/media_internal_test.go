@@ -120,6 +120,9 @@ func FuzzParseAccept(f *testing.F) {
 			t.Fatalf("%d ranges", len(list))
 		}
 		for i, m := range list {
+			if m.name == nothing && len(list) == 1 {
+				continue
+			}
 			if m.quality <= 0 || m.quality > maxQualityValue || !strings.Contains(m.name, "/") {
 				t.Fatalf("%+v", m)
 			}
