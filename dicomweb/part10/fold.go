@@ -15,7 +15,7 @@ func FoldName(group string) string {
 	if isASCII(s) {
 		s = strings.ToLower(s)
 	} else {
-		s = norm.NFC.String(cases.Fold().String(norm.NFC.String(s)))
+		s = norm.NFC.String(foldCase(norm.NFC.String(s)))
 	}
 	if strings.Contains(s, " ") {
 		parts := strings.Split(s, "^")
@@ -27,13 +27,23 @@ func FoldName(group string) string {
 	return strings.TrimRight(s, "^")
 }
 
+// foldCase is Unicode's case folding. Of Cherokee letters the library makes small ones of capitals, and capitals of small ones.
+func foldCase(s string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.Is(unicode.Cherokee, r) {
+			return unicode.ToLower(r)
+		}
+		return r
+	}, cases.Fold().String(s))
+}
+
 // FoldPlain returns s without case, diacritics and compatibility differences (width,
 // ligatures), for fuzzy matching.
 func FoldPlain(s string) string {
 	if isASCII(s) {
 		return strings.ToLower(s)
 	}
-	s = cases.Fold().String(norm.NFKD.String(s))
+	s = foldCase(norm.NFKD.String(s))
 	var b strings.Builder
 	for _, r := range s {
 		switch {
