@@ -24,7 +24,7 @@ func FoldName(group string) string {
 		}
 		s = strings.Join(parts, "^")
 	}
-	return strings.TrimRight(s, "^")
+	return strings.TrimRight(s, "^"+padding)
 }
 
 // foldCase is Unicode's case folding. Of Cherokee letters the library makes small ones of capitals, and capitals of small ones.
