@@ -1,20 +1,9 @@
 package store_test
 
 import (
-	"fmt"
-	"os"
 	"testing"
 
-	"gantry/internal/budget"
+	"gantry/store/storetest"
 )
 
-// TestMain looks, after all tests, for buffers that nobody gave back: they would be lost to a server that runs for months.
-func TestMain(m *testing.M) {
-	code := m.Run()
-	const few = 64 << 10 // those of operations that a store was closed under
-	if n := budget.UsedBytes(); code == 0 && n > few {
-		fmt.Printf("%d bytes of buffers were not put back\n", n)
-		code = 1
-	}
-	os.Exit(code)
-}
+func TestMain(m *testing.M) { storetest.Main(m) }
