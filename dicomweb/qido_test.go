@@ -184,6 +184,11 @@ func TestQueryParameters(t *testing.T) {
 	if a := s.get("/studies?NoSuchAttribute=1"); !strings.Contains(a.Header.Get("Warning"), "ignored") {
 		t.Errorf("ignored without a warning: %q", a.Header.Get("Warning"))
 	}
+	for field, warns := range map[string]bool{"ExposureIndex": true, "NoSuchField": true, "00081190": false, "SOPInstanceUID": false, "00081030,00080060": false} {
+		if a := s.get("/studies?includefield=" + field); strings.Contains(a.Header.Get("Warning"), "ignored") != warns {
+			t.Errorf("includefield=%s: warning %q", field, a.Header.Get("Warning"))
+		}
+	}
 	if a := s.get("/studies", "Accept", `multipart/related; type="application/dicom+xml"`); a.StatusCode != http.StatusNotAcceptable {
 		t.Errorf("XML: %d", a.StatusCode)
 	}
