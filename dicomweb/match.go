@@ -139,15 +139,15 @@ func (r rangeMatcher) matchText(s string) bool {
 
 // nameMatcher matches person names, folded, on every component group.
 type nameMatcher struct {
-	groups [][]string // patterns, one of each must match some group of the value
+	groups []patternMatcher // each must match some group of the value
 }
 
 func (n nameMatcher) match(v []byte) bool {
 	if len(v) == 0 || v[0] != '{' {
 		return false
 	}
-	for _, patterns := range n.groups {
-		if !anyGroup(v, func(group string) bool { return patternMatcher(patterns).matchText(part10.FoldName(group)) }) {
+	for _, p := range n.groups {
+		if !anyGroup(v, func(group string) bool { return p.matchText(part10.FoldName(group)) }) {
 			return false
 		}
 	}
@@ -156,7 +156,7 @@ func (n nameMatcher) match(v []byte) bool {
 
 // namePatterns returns the patterns of one component group. Names are folded without the empty components at their end, so a pattern whose
 // last components may be empty stands for itself without them, too.
-func namePatterns(group string) (patterns []string) {
+func namePatterns(group string) (patterns patternMatcher) {
 	p := part10.FoldName(group)
 	for ok := strings.Trim(p, "*") != ""; ok; p, ok = strings.CutSuffix(p, "^*") {
 		patterns = append(patterns, p)
@@ -188,7 +188,7 @@ func (f fuzzyMatcher) match(v []byte) bool {
 
 // mayMatch tells, of a folded component group, whether the name may match.
 func (f fuzzyMatcher) mayMatch(group string) bool {
-	return len(f.exact.groups) > 0 && patternMatcher(f.exact.groups[0]).matchText(group) || len(f.words) > 0 && beginsWord(group, f.words[0])
+	return len(f.exact.groups) > 0 && f.exact.groups[0].matchText(group) || len(f.words) > 0 && beginsWord(group, f.words[0])
 }
 
 // beginsWord tells whether a word of a name begins with word.
@@ -279,10 +279,7 @@ func normalTime(vr, s string) string {
 
 // parseRange reads a single value or a range of a DA, TM or DT key.
 func parseRange(vr, s string) (rangeMatcher, bool) {
-	lo, hi := s, s
-	if i := rangeDash(vr, s); i >= 0 {
-		lo, hi = s[:i], s[i+1:]
-	}
+	lo, hi := splitRange(vr, s)
 	r := rangeMatcher{lo: normalTime(vr, lo), hi: normalTime(vr, hi), vr: vr}
 	return r, (r.lo != "" || r.hi != "") && wholeTime(vr, r.lo) && wholeTime(vr, r.hi)
 }
@@ -308,11 +305,16 @@ func (m momentMatcher) match(v []byte) bool { return m.Contains(part10.NormalDat
 
 // hasOffset tells whether a DT key states an offset from UTC.
 func hasOffset(s string) bool {
-	i := rangeDash("DT", s)
-	if i < 0 {
-		return strings.ContainsAny(s, "+-")
+	lo, hi := splitRange("DT", s)
+	return strings.ContainsAny(lo, "+-") || strings.ContainsAny(hi, "+-")
+}
+
+// splitRange returns both ends of a range; those of a single value are that value.
+func splitRange(vr, s string) (lo, hi string) {
+	if i := rangeDash(vr, s); i >= 0 {
+		return s[:i], s[i+1:]
 	}
-	return strings.ContainsAny(s[:i], "+-") || strings.ContainsAny(s[i+1:], "+-")
+	return s, s
 }
 
 // rangeDash finds the dash of a range; a dash that begins the time zone offset of a DT is none.

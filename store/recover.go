@@ -56,7 +56,7 @@ func (s *Store) identify() error {
 	s.site.epoch.Store(j.Epoch)
 	commit, err := j.commit()
 	if err != nil {
-		return err
+		return fmt.Errorf("read site file: commit point: %w", err)
 	}
 	s.site.commit.Store(commit)
 	if j.LogID != "" {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -151,14 +152,7 @@ func TestLogShorterThanAcknowledged(t *testing.T) {
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	names, err := d.fs.List(logDir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	f, err := d.fs.OpenRW(logDir + "/" + names[len(names)-1])
-	if err != nil {
-		t.Fatal(err)
-	}
+	f := lastSegment(t, d.fs)
 	if err := errors.Join(f.Truncate(int64(cut)), f.Sync(), f.Close()); err != nil {
 		t.Fatal(err)
 	}
@@ -182,17 +176,23 @@ func TestLogShorterThanAcknowledged(t *testing.T) {
 	}
 }
 
-// rotFirstFrom damages header or payload of the first record at or past from, and returns its key.
-func rotFirstFrom(t *testing.T, fs vfs.FS, from store.LSN, header bool) string {
+func lastSegment(t *testing.T, fs vfs.FS) vfs.File {
 	t.Helper()
 	names, err := fs.List(logDir)
 	if err != nil {
 		t.Fatal(err)
 	}
-	f, err := fs.OpenRW(logDir + "/" + names[0])
+	f, err := fs.OpenRW(filepath.Join(logDir, names[len(names)-1]))
 	if err != nil {
 		t.Fatal(err)
 	}
+	return f
+}
+
+// rotFirstFrom damages header or payload of the first record at or past from, and returns its key.
+func rotFirstFrom(t *testing.T, fs vfs.FS, from store.LSN, header bool) string {
+	t.Helper()
+	f := lastSegment(t, fs) // and the first
 	defer f.Close()
 	size, err := f.Size()
 	if err != nil {

@@ -82,9 +82,6 @@ func (s *Store) loadSite() (siteJSON, error) {
 	if j.Format != 1 {
 		return j, fmt.Errorf("site file has format %d, this gantry knows 1", j.Format)
 	}
-	if _, err := j.commit(); err != nil {
-		return j, fmt.Errorf("read site file: commit point: %w", err)
-	}
 	return j, nil
 }
 

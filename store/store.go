@@ -120,7 +120,6 @@ type Store struct {
 
 	flight *flight
 
-	recovered   bool
 	damage      []Damage    // found by recovery
 	brokenState sharedError // wal.broken, for those who are not the sequencer
 }
@@ -156,7 +155,6 @@ func (s *Store) start(ctx context.Context) error {
 	if err := s.recover(ctx); err != nil {
 		return err
 	}
-	s.recovered = true
 	go s.sequence()
 	go s.settle()
 	background, cancel := context.WithCancel(context.WithoutCancel(ctx))
@@ -282,7 +280,14 @@ func (s *Store) halt() {
 // catalog and releases the files. It may be called twice.
 func (s *Store) Close() error {
 	s.halt()
-	s.closing.Do(func() { s.closed = s.closeFiles() })
+	s.closing.Do(func() {
+		if s.brokenState.get() == nil {
+			if err := s.saveCommitPoint(); err != nil { // the next start knows less, and that is all
+				s.cfg.Logger.Warn("commit point not saved", "error", err)
+			}
+		}
+		s.closed = s.closeFiles()
+	})
 	return s.closed
 }
 
@@ -292,11 +297,6 @@ func (s *Store) closeFiles() error {
 		errs = append(errs, s.catalog.Close())
 	}
 	if s.wal != nil {
-		if s.recovered && s.brokenState.get() == nil {
-			if err := s.saveCommitPoint(); err != nil { // the next start knows less, and that is all
-				s.cfg.Logger.Warn("commit point not saved", "error", err)
-			}
-		}
 		errs = append(errs, s.wal.close())
 	}
 	if s.lock != nil {

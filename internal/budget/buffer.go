@@ -48,15 +48,14 @@ func GetBuf(n int) []byte {
 // panics. Other buffers, and nil, are ignored.
 func PutBuf(b []byte) { buffers.put(b) }
 
-// IdleBytes is how much memory is held for later, UsedBytes how much of it
-// was got and not put back.
+// IdleBytes is how much memory is held for later.
 func IdleBytes() int64 {
 	buffers.mu.Lock()
 	defer buffers.mu.Unlock()
 	return buffers.touched - buffers.used
 }
 
-// UsedBytes: see IdleBytes.
+// UsedBytes is how much of the region was got and not put back.
 func UsedBytes() int64 {
 	buffers.mu.Lock()
 	defer buffers.mu.Unlock()
@@ -64,12 +63,11 @@ func UsedBytes() int64 {
 }
 
 const (
-	orders    = maxBits - minBits + 1
-	topOrder  = orders - 1
-	units     = regionBytes / MinBuf
-	topUnits  = MaxBuf / MinBuf
-	topBlocks = units / topUnits
-	none      = -1
+	orders   = maxBits - minBits + 1
+	topOrder = orders - 1
+	units    = regionBytes / MinBuf
+	topUnits = MaxBuf / MinBuf
+	none     = -1
 )
 
 // buddies divides the region as a buddy system (Knowlton, A Fast Storage
@@ -159,31 +157,21 @@ func (a *buddies) put(b []byte) {
 		at = min(at, other)
 		order++
 	}
-	a.link(at, order)
-	if order == topOrder && a.touched-a.used > maxIdle {
-		a.giveBack(at)
+	if order == topOrder && a.touched-a.used > maxIdle && a.giveBack(at) {
+		a.linkLast(at)
+		return
 	}
+	a.link(at, order)
 }
 
-// giveBack returns the memory of a free largest block to the system, and puts the block where it is taken last.
-func (a *buddies) giveBack(at int32) {
+// giveBack returns the memory of a largest block to the system.
+func (a *buddies) giveBack(at int32) bool {
 	if !discard(a.region[int(at)*MinBuf:][:MaxBuf]) {
-		return
+		return false
 	}
 	a.blocks[at].touched = false
 	a.touched -= MaxBuf
-	a.unlink(at)
-	last := a.first[topOrder]
-	if last == none {
-		a.link(at, topOrder)
-		return
-	}
-	for a.blocks[last].next != none {
-		last = a.blocks[last].next
-	}
-	a.blocks[last].next = at
-	b := &a.blocks[at]
-	b.state, b.order, b.next, b.prev = free, topOrder, none, last
+	return true
 }
 
 func (a *buddies) start() {
@@ -209,6 +197,21 @@ func (a *buddies) link(at int32, order int) {
 		a.blocks[b.next].prev = at
 	}
 	a.first[order] = at
+}
+
+// linkLast makes a largest block free that is to be taken only when no other is left.
+func (a *buddies) linkLast(at int32) {
+	last := a.first[topOrder]
+	if last == none {
+		a.link(at, topOrder)
+		return
+	}
+	for a.blocks[last].next != none {
+		last = a.blocks[last].next
+	}
+	b := &a.blocks[at]
+	b.state, b.order, b.prev, b.next = free, topOrder, last, none
+	a.blocks[last].next = at
 }
 
 func (a *buddies) unlink(at int32) {

@@ -291,12 +291,7 @@ func TestShutdownAtOnce(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		ln, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		served := make(chan error, 1)
-		go func() { served <- s.Serve(ln) }()
+		_, served := begin(t, s)
 		for began := time.Now(); time.Since(began) < time.Duration(4*i)*time.Microsecond; {
 			runtime.Gosched()
 		}
@@ -327,12 +322,7 @@ func TestShutdown(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	served := make(chan error, 1)
-	go func() { served <- s.Serve(ln) }()
+	ln, served := begin(t, s)
 	ts := &server{Server: s, addr: ln.Addr().String()}
 	idle, parked, fresh, busy := ts.dial(t), ts.dial(t), ts.dial(t), ts.dial(t)
 	parked.send("GET / HTTP/1.1\r\nHost: h\r\n\r\n")

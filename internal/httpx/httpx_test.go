@@ -31,12 +31,7 @@ func serve(t testing.TB, cfg httpx.Config) *server {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	served := make(chan error, 1)
-	go func() { served <- s.Serve(ln) }()
+	ln, served := begin(t, s)
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 		defer cancel()
@@ -46,6 +41,18 @@ func serve(t testing.TB, cfg httpx.Config) *server {
 		}
 	})
 	return &server{Server: s, addr: ln.Addr().String()}
+}
+
+// begin has s serve at an address of its own; served gets what Serve returns.
+func begin(t testing.TB, s *httpx.Server) (ln net.Listener, served <-chan error) {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error, 1)
+	go func() { done <- s.Serve(ln) }()
+	return ln, done
 }
 
 // client is a raw connection.
