@@ -262,3 +262,42 @@ func TestFullDiskRefusesWritesOnly(t *testing.T) {
 	expect(t, s, acked, nil)
 	verify(t, s)
 }
+
+// TestSpaceTakenAheadIsNotLost: the log asks for more space than it needs at once. What it has not used counts as free, and is given
+// back when the store is closed.
+func TestSpaceTakenAheadIsNotLost(t *testing.T) {
+	const capacity, keep, size = 40 << 20, 8 << 20, 1 << 20
+	d := disk{fs: vfs.NewMem(), cat: catalog.NewMemDisk()}
+	d.fs.SetCapacity(capacity)
+	cfg := d.config()
+	cfg.MinFreeBytes, cfg.SegmentBytes = keep, 1<<30
+	s := open(t, cfg)
+	mustBucket(t, s, "plain", store.BucketSettings{})
+	n := 0
+	for ; ; n++ {
+		k, v := store.Key{Bucket: "plain", Name: fmt.Sprintf("k%d", n)}, noise(uint64(n), size)
+		_, err := s.Put(t.Context(), &store.Put{Key: k, Body: bytes.NewReader(v), Size: size})
+		if errors.Is(err, store.ErrFull) {
+			break
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if most := (capacity - keep) / size; n < most-2 || n > most {
+		t.Errorf("%d objects of 1 MiB were stored, where %d MiB may be used", n, most)
+	}
+	d.fs.SetCapacity(2 * capacity)
+	put(t, s, "plain", "one more", noise(0, size))
+	n++
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	free, _, err := d.fs.Free(cfg.Dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if used := 2*capacity - int64(free); used > int64(n)*size+1<<19 {
+		t.Errorf("%d bytes are in use after the store was closed, for %d objects of 1 MiB", used, n)
+	}
+}
