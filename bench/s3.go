@@ -233,8 +233,15 @@ func (s *Session) checkPage(body []byte, from int) error {
 	return nil
 }
 
-// dropPageCache writes dirty pages and forgets clean ones.
-func dropPageCache() error {
+// settleDisk writes what is dirty in the page cache, so that no server has to share the disk with what another, which does not sync, has
+// left to the kernel. drop also forgets what is clean.
+func settleDisk(drop bool) error {
 	syscall.Sync()
-	return os.WriteFile("/proc/sys/vm/drop_caches", []byte("1"), 0)
+	if !drop {
+		return nil
+	}
+	if err := os.WriteFile("/proc/sys/vm/drop_caches", []byte("1"), 0); err != nil {
+		return fmt.Errorf("drop the page cache: %w", err)
+	}
+	return nil
 }

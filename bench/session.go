@@ -155,10 +155,8 @@ func (s *Session) Run(ctx context.Context, step Step) (*Result, error) {
 		return nil, err
 	}
 	defer closeWorkers(workers)
-	if step.DropCache {
-		if err := dropPageCache(); err != nil {
-			return nil, fmt.Errorf("drop the page cache: %w", err)
-		}
+	if err := settleDisk(step.DropCache); err != nil {
+		return nil, err
 	}
 	before, err := readSteps(ctx, s.target.Metrics)
 	if err != nil {

@@ -86,6 +86,9 @@ func (y RawAppend) Run(ctx context.Context, step Step) (res *Result, err error) 
 		}
 		return moved{int64(len(batch)), int64(written)}, nil
 	}
+	if err := settleDisk(false); err != nil {
+		return nil, err
+	}
 	res, err = drive(ctx, load{workers: 1, duration: step.Duration, count: step.Count}, []*worker{{}}, op)
 	if err != nil {
 		return nil, err
@@ -121,10 +124,8 @@ func (y RawRead) Run(ctx context.Context, step Step) (res *Result, err error) {
 	for i := range workers {
 		workers[i] = &worker{blobs: []*Blob{{arena: make([]byte, step.Size)}}}
 	}
-	if step.DropCache {
-		if err := dropPageCache(); err != nil {
-			return nil, err
-		}
+	if err := settleDisk(step.DropCache); err != nil {
+		return nil, err
 	}
 	op := func(_ context.Context, w *worker, n int64) (moved, error) {
 		i := int64(hash(2, uint64(n)) % uint64(step.Objects))
