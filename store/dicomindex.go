@@ -53,7 +53,7 @@ func (tx *txn) index(h *segment.Header) error {
 		return err
 	}
 	id := Identity{Study: d.Study, Series: d.Series, SOP: d.SOPInstance}
-	tx.Put(sopKey(bucket, d.SOPInstance, LSN(h.LSN)), appendStr(appendStr(appendStr(nil, d.Study), d.Series), id.shortKey(h.Fields.Key)))
+	tx.Put(sopKey(bucket, d.SOPInstance, LSN(h.LSN)), appendStr(appendUID(appendUID(nil, d.Study), d.Series), id.shortKey(h.Fields.Key)))
 	if first != nil {
 		return tx.addDuplicates(bucket, 1)
 	}
@@ -134,7 +134,7 @@ func (tx *txn) holders(bucket uint64, sop string) ([]sopEntry, error) {
 
 func decodeSOP(sop string, k, v []byte) (sopEntry, error) {
 	d := decoder{b: v}
-	e := sopEntry{lsn: LSN(tailUint64(k)), study: d.str(), series: d.str()}
+	e := sopEntry{lsn: LSN(tailUint64(k)), study: d.uid(), series: d.uid()}
 	id := Identity{Study: e.study, Series: e.series, SOP: sop}
 	e.key = id.longKey(d.str())
 	return e, d.err

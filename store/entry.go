@@ -55,7 +55,7 @@ type entry struct {
 // appendListed writes what a listing needs first, so that it need not decode the rest.
 func (e *entry) append(b []byte, name string) []byte {
 	b = appendInt(b, e.Size)
-	b = appendStr(b, e.ETag)
+	b = appendETag(b, e.ETag)
 	b = appendInt(b, e.Modified.UnixNano())
 	b = appendStr(b, e.Meta.StorageClass)
 	b = appendStr(b, e.Owner)
@@ -77,7 +77,7 @@ func (e *entry) append(b []byte, name string) []byte {
 func decodeEntry(v []byte, name string) (*entry, error) {
 	d := decoder{b: v}
 	e := &entry{
-		Size: d.int(), ETag: d.str(), Modified: time.Unix(0, d.int()).UTC(),
+		Size: d.int(), ETag: d.etag(), Modified: time.Unix(0, d.int()).UTC(),
 		Meta: Meta{StorageClass: d.str()}, Owner: d.str(),
 	}
 	d.uint() // LSN again, for listings
@@ -96,7 +96,7 @@ func decodeEntry(v []byte, name string) (*entry, error) {
 func decodeListed(v []byte, k Key) (Info, error) {
 	d := decoder{b: v}
 	i := Info{
-		Key: k, Version: NullVersion, Size: d.int(), ETag: d.str(), Modified: time.Unix(0, d.int()).UTC(),
+		Key: k, Version: NullVersion, Size: d.int(), ETag: d.etag(), Modified: time.Unix(0, d.int()).UTC(),
 		Meta: Meta{StorageClass: d.str()}, Owner: d.str(), LSN: LSN(d.uint()), Checksums: d.checksums(),
 	}
 	return i, d.err
@@ -114,9 +114,9 @@ func (id *Identity) append(b []byte, name string) []byte {
 	canonical := name == id.objectName()
 	b = appendBool(b, canonical)
 	if !canonical {
-		b = appendStr(appendStr(appendStr(b, id.Study), id.Series), id.SOP)
+		b = appendUID(appendUID(appendUID(b, id.Study), id.Series), id.SOP)
 	}
-	b = appendStr(appendStr(b, id.SOPClass), id.TransferSyntax)
+	b = appendText(appendText(b, id.SOPClass), id.TransferSyntax)
 	b = appendInt(b, id.DataSet)
 	b = appendInt(b, id.HeaderLen)
 	b = appendInt(b, int64(id.FrameCount))
@@ -133,9 +133,9 @@ func (d *decoder) identity(name string) *Identity {
 			return nil
 		}
 	} else {
-		id.Study, id.Series, id.SOP = d.str(), d.str(), d.str()
+		id.Study, id.Series, id.SOP = d.uid(), d.uid(), d.uid()
 	}
-	id.SOPClass, id.TransferSyntax = d.str(), d.str()
+	id.SOPClass, id.TransferSyntax = d.text(), d.text()
 	id.DataSet, id.HeaderLen, id.FrameCount = d.int(), d.int(), int(d.int())
 	if f := d.bytes(); len(f) > 0 {
 		id.Frames = append([]byte(nil), f...)

@@ -8,7 +8,7 @@ import (
 
 // catalogFormat is the version of the keys and values below. Raise it with every change: an older catalog is then rebuilt
 // from the log.
-const catalogFormat = 3
+const catalogFormat = 4
 
 // The catalog's key spaces, one first byte each. Everything of a study lies together: its key starts with bucket and study.
 const (
@@ -75,23 +75,23 @@ func garbageKey(kind byte, id uint64) []byte {
 func totalsKey(bucket uint64) []byte { return inBucket(spaceTotals, bucket) }
 
 func studyKey(bucket uint64, study string) []byte {
-	return catalog.AppendString(inBucket(spaceStudy, bucket), study)
+	return catalog.AppendUID(inBucket(spaceStudy, bucket), study)
 }
 
 func seriesPrefix(bucket uint64, study string) []byte {
-	return catalog.AppendString(inBucket(spaceSeries, bucket), study)
+	return catalog.AppendUID(inBucket(spaceSeries, bucket), study)
 }
 
 func seriesKey(bucket uint64, study, series string) []byte {
-	return catalog.AppendString(seriesPrefix(bucket, study), series)
+	return catalog.AppendUID(seriesPrefix(bucket, study), series)
 }
 
 func instancePrefix(bucket uint64, study, series string) []byte {
-	k := catalog.AppendString(inBucket(spaceInstance, bucket), study)
+	k := catalog.AppendUID(inBucket(spaceInstance, bucket), study)
 	if series == "" {
 		return k
 	}
-	return catalog.AppendString(k, series)
+	return catalog.AppendUID(k, series)
 }
 
 func instanceKey(bucket uint64, study, series string, lsn LSN) []byte {
@@ -99,7 +99,7 @@ func instanceKey(bucket uint64, study, series string, lsn LSN) []byte {
 }
 
 func sopPrefix(bucket uint64, sop string) []byte {
-	return catalog.AppendString(inBucket(spaceSOP, bucket), sop)
+	return catalog.AppendUID(inBucket(spaceSOP, bucket), sop)
 }
 
 func sopKey(bucket uint64, sop string, lsn LSN) []byte {
@@ -107,11 +107,11 @@ func sopKey(bucket uint64, sop string, lsn LSN) []byte {
 }
 
 func seriesUIDPrefix(bucket uint64, series string) []byte {
-	return catalog.AppendString(inBucket(spaceSeriesUID, bucket), series)
+	return catalog.AppendUID(inBucket(spaceSeriesUID, bucket), series)
 }
 
 func seriesUIDKey(bucket uint64, series, study string) []byte {
-	return catalog.AppendString(seriesUIDPrefix(bucket, series), study)
+	return catalog.AppendUID(seriesUIDPrefix(bucket, series), study)
 }
 
 func conflictKey(bucket uint64, study string) []byte {

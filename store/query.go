@@ -140,7 +140,7 @@ func (s *Store) SeriesOf(ctx context.Context, bucket, study string, fn func(Seri
 	prefix := seriesPrefix(b.ID, study)
 	var rows []SeriesRow
 	err = s.scan(ctx, prefix, catalog.PrefixEnd(prefix), func(k, v []byte) (bool, error) {
-		uid, _, err := catalog.CutString(k[len(prefix):])
+		uid, _, err := catalog.CutUID(k[len(prefix):])
 		if err != nil {
 			return false, err
 		}
@@ -218,7 +218,7 @@ func (s *Store) Instances(ctx context.Context, bucket, study, series string, fn 
 	root := instancePrefix(b.ID, study, "")
 	prefix := instancePrefix(b.ID, study, series)
 	return s.scan(ctx, prefix, catalog.PrefixEnd(prefix), func(k, v []byte) (bool, error) {
-		uid, rest, err := catalog.CutString(k[len(root):])
+		uid, rest, err := catalog.CutUID(k[len(root):])
 		if err != nil {
 			return false, err
 		}

@@ -146,18 +146,18 @@ type instanceValue struct {
 }
 
 func (i *instanceValue) append(b []byte) []byte {
-	b = appendStr(appendStr(appendStr(b, i.SOP), i.SOPClass), i.TransferSyntax)
+	b = appendText(appendText(appendUID(b, i.SOP), i.SOPClass), i.TransferSyntax)
 	for _, n := range []int64{i.HeaderLen, int64(i.FrameCount), int64(i.Number), i.Size, i.Modified} {
 		b = appendInt(b, n)
 	}
-	return appendStr(appendStr(appendStr(b, i.Key), i.Patient), i.Attrs)
+	return appendText(appendStr(appendStr(b, i.Key), i.Patient), i.Attrs)
 }
 
 func decodeInstance(v []byte) (*instanceValue, error) {
 	d := decoder{b: v}
 	i := &instanceValue{
-		SOP: d.str(), SOPClass: d.str(), TransferSyntax: d.str(), HeaderLen: d.int(), FrameCount: int(d.int()),
-		Number: int(d.int()), Size: d.int(), Modified: d.int(), Key: d.str(), Patient: d.str(), Attrs: d.bytes(),
+		SOP: d.uid(), SOPClass: d.text(), TransferSyntax: d.text(), HeaderLen: d.int(), FrameCount: int(d.int()),
+		Number: int(d.int()), Size: d.int(), Modified: d.int(), Key: d.str(), Patient: d.str(), Attrs: spellOut(nil, d.bytes()),
 	}
 	return i, d.err
 }

@@ -1,9 +1,15 @@
 package store
 
 import (
+	"crypto/md5" //nolint:gosec // what an ETag is, not what protects anything
 	"encoding/binary"
+	"encoding/hex"
 	"fmt"
 	"slices"
+	"strconv"
+	"strings"
+
+	"gantry/store/catalog"
 )
 
 // Catalog values are sequences of varints and length-prefixed strings, in the order in which each type's append and
@@ -16,6 +22,37 @@ func appendUint(b []byte, v uint64) []byte { return binary.AppendUvarint(b, v) }
 func appendStr[T ~string | ~[]byte](b []byte, s T) []byte {
 	b = binary.AppendUvarint(b, uint64(len(s)))
 	return append(b, s...)
+}
+
+// appendText is appendStr for what shorthand makes shorter.
+func appendText[T ~string | ~[]byte](b []byte, s T) []byte {
+	var room [512]byte
+	return appendStr(b, abbreviate(room[:0], string(s)))
+}
+
+// appendUID is appendStr for UIDs.
+func appendUID(b []byte, uid string) []byte { return catalog.AppendUID(b, uid) }
+
+// appendETag takes 17 bytes for an MD5 sum in hexadecimal, and little more for one followed by a number: 0 and the string stand for
+// anything else, 1 and the sum for a sum, n+2 and the sum for a sum with the suffix -n.
+func appendETag(b []byte, etag string) []byte {
+	var sum [md5.Size]byte
+	digits, suffix, parts := strings.Cut(etag, "-")
+	n, err := uint64(0), error(nil)
+	if parts {
+		n, err = strconv.ParseUint(suffix, 10, 32)
+	}
+	plain := len(digits) != 2*md5.Size || err != nil || parts && suffix != strconv.FormatUint(n, 10)
+	if !plain {
+		_, err = hex.Decode(sum[:], []byte(digits))
+	}
+	if plain || err != nil || strings.ToLower(digits) != digits {
+		return appendStr(appendUint(b, 0), etag)
+	}
+	if parts {
+		n++
+	}
+	return append(appendUint(b, n+1), sum[:]...)
 }
 
 func appendStrs(b []byte, s []string) []byte {
@@ -34,7 +71,7 @@ func appendMap(b []byte, m map[string]string) []byte {
 	}
 	slices.Sort(keys)
 	for _, k := range keys {
-		b = appendStr(appendStr(b, k), m[k])
+		b = appendText(appendText(b, k), m[k])
 	}
 	return b
 }
@@ -128,6 +165,43 @@ func (d *decoder) bytes() []byte {
 
 func (d *decoder) str() string { return string(d.bytes()) }
 
+func (d *decoder) text() string {
+	var room [128]byte
+	return string(spellOut(room[:0], d.bytes()))
+}
+
+func (d *decoder) uid() string {
+	if d.err != nil {
+		return ""
+	}
+	uid, rest, err := catalog.CutUID(d.b)
+	if err != nil {
+		d.fail()
+		return ""
+	}
+	d.b = rest
+	return uid
+}
+
+// etag reads an ETag; see appendETag.
+func (d *decoder) etag() string {
+	n := d.uint()
+	if n == 0 {
+		return d.str()
+	}
+	if len(d.b) < md5.Size {
+		d.fail()
+		return ""
+	}
+	var room [48]byte
+	out := hex.AppendEncode(room[:0], d.b[:md5.Size])
+	d.b = d.b[md5.Size:]
+	if n > 1 {
+		out = strconv.AppendUint(append(out, '-'), n-2, 10)
+	}
+	return string(out)
+}
+
 // count reads the length of a list whose items take at least one byte each.
 func (d *decoder) count() int {
 	n := d.uint()
@@ -157,8 +231,8 @@ func (d *decoder) stringMap() map[string]string {
 	}
 	m := make(map[string]string, n)
 	for range n {
-		k := d.str()
-		m[k] = d.str()
+		k := d.text()
+		m[k] = d.text()
 	}
 	return m
 }

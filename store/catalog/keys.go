@@ -11,6 +11,7 @@ import (
 //
 //	string            bytes, each 00 as 00 ff, then 00 01
 //	inverted string   the same with every bit flipped: descending order
+//	UID               four bits a character, 0 at the end; any other string as ff and a string
 //	uint64            8 bytes, big endian
 //	inverted uint64   the same with every bit flipped
 const (
@@ -92,6 +93,65 @@ func invert(b []byte) {
 	for i := range b {
 		b[i] = ^b[i]
 	}
+}
+
+// uidDigits are the characters of a UID (PS3.5 9.1), in their order, which is that of their codes: 1 and up, 0 is the end.
+const uidDigits = "\x00.0123456789"
+
+// notUID comes before a string that holds other characters.
+const notUID = 0xff
+
+func uidCode(c byte) byte {
+	switch {
+	case c == '.':
+		return 1
+	case c >= '0' && c <= '9':
+		return c - '0' + 2
+	}
+	return 0
+}
+
+// AppendUID appends a UID in half its length. Keys sort by the bytes of it; strings that are no UIDs come last.
+func AppendUID(dst []byte, uid string) []byte {
+	start := len(dst)
+	for i := 0; i < len(uid); i++ {
+		code := uidCode(uid[i])
+		switch {
+		case code == 0:
+			return AppendString(append(dst[:start], notUID), uid)
+		case i%2 == 0:
+			dst = append(dst, code<<4)
+		default:
+			dst[len(dst)-1] |= code
+		}
+	}
+	if len(uid)%2 == 0 {
+		dst = append(dst, 0)
+	}
+	return dst
+}
+
+// CutUID decodes a UID from the front of key and returns what follows it.
+func CutUID(key []byte) (uid string, rest []byte, err error) {
+	if len(key) > 0 && key[0] == notUID {
+		return CutString(key[1:])
+	}
+	var room [64]byte
+	out := room[:0]
+	for i, c := range key {
+		high, low := c>>4, c&0xf
+		if int(high) >= len(uidDigits) || int(low) >= len(uidDigits) || high == 0 && low != 0 {
+			break
+		}
+		if high != 0 {
+			out = append(out, uidDigits[high])
+		}
+		if low == 0 {
+			return string(out), key[i+1:], nil
+		}
+		out = append(out, uidDigits[low])
+	}
+	return "", nil, fmt.Errorf("UID: %w", ErrEncoding)
 }
 
 // AppendUint64 appends v so that keys sort by it.

@@ -3,6 +3,7 @@ package catalog_test
 import (
 	"bytes"
 	"cmp"
+	"errors"
 	"strings"
 	"testing"
 
@@ -41,6 +42,49 @@ func FuzzStringEncodings(f *testing.F) {
 		}
 		if bytes.HasPrefix(ia, catalog.AppendInvertedStringPrefix(nil, b)) != strings.HasPrefix(a, b) {
 			t.Errorf("inverted prefix %q of %q", b, a)
+		}
+	})
+}
+
+func TestUIDsTakeHalfTheirLength(t *testing.T) {
+	for uid, want := range map[string]string{
+		"": "\x00", "1": "\x30", "1.2": "\x31\x40", "1.20": "\x31\x42\x00", "..": "\x11\x00", "09": "\x2b\x00",
+		"1.a": "\xff1.a\x00\x01", "\x00": "\xff\x00\xff\x00\x01",
+	} {
+		key := catalog.AppendUID([]byte("k"), uid)
+		if string(key) != "k"+want {
+			t.Errorf("%q: %x, want %x", uid, key[1:], want)
+		}
+	}
+	for _, bad := range []string{"", "\x31", "\x01", "\xd0", "\x3f\x00", "\x31\x05", "\xff1.a"} {
+		if uid, _, err := catalog.CutUID([]byte(bad)); !errors.Is(err, catalog.ErrEncoding) {
+			t.Errorf("%x: %q, %v", bad, uid, err)
+		}
+	}
+}
+
+func FuzzUIDs(f *testing.F) {
+	f.Add("1.2.840.10008.1.2", "1.2.840.10008.1.2.1", uint64(0))
+	f.Add("1.2", "1.20", ^uint64(0))
+	f.Add("", "x", uint64(1))
+	f.Add("1.10", "1.9", uint64(1)<<63)
+	f.Fuzz(func(t *testing.T, a, b string, n uint64) {
+		isUID := func(s string) bool { return strings.Trim(s, ".0123456789") == "" }
+		ka, kb := catalog.AppendUID(nil, a), catalog.AppendUID(nil, b)
+		if a != b && (bytes.HasPrefix(ka, kb) || bytes.Equal(ka, kb)) {
+			t.Errorf("%q %q: %x begins with %x", a, b, ka, kb)
+		}
+		if isUID(a) == isUID(b) && sign(bytes.Compare(catalog.AppendUint64(ka, n), catalog.AppendUint64(kb, n))) != strings.Compare(a, b) {
+			t.Errorf("%q %q: wrong order", a, b)
+		}
+		got, rest, err := catalog.CutUID(catalog.AppendUint64(ka, n))
+		if err != nil || got != a || !bytes.Equal(rest, catalog.AppendUint64(nil, n)) {
+			t.Errorf("cut %q: %q %x %v", a, got, rest, err)
+		}
+		if uid, rest, err := catalog.CutUID([]byte(b)); err == nil && isUID(uid) && b[0] != 0xff {
+			if again := append(catalog.AppendUID(nil, uid), rest...); string(again) != b {
+				t.Errorf("%x: again %x", b, again)
+			}
 		}
 	})
 }
