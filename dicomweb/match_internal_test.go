@@ -18,12 +18,38 @@ func TestWildcardMatch(t *testing.T) {
 		{"", "", true}, {"*", "", true}, {"?", "", false}, {"abc", "abc", true}, {"abc", "abcd", false},
 		{"a*c", "abbbc", true}, {"a*c", "abbbd", false}, {"*b*", "abc", true}, {"a?c", "abc", true},
 		{"a?c", "a山c", true}, {"?", "山", true}, {"??", "山", false}, {"*山", "富士山", true}, {"*?a", "a", false},
-		{"a**b", "ab", true}, {"*a*a*a*b", strings.Repeat("a", 2000), false},
+		{"a**b", "ab", true}, {"*a*a*a*b", strings.Repeat("a", 2000), false}, {"*ab", "aab", true}, {"?*?", "a", false}, {"*é?", "xéy", true},
+		{"ab*ab", "ab", false}, {"*1.2*3", "1.2.3", true},
 	} {
 		if got := wildcardMatch(c.pattern, c.s); got != c.want {
 			t.Errorf("%q on %.20q: got %v", c.pattern, c.s, got)
 		}
 	}
+}
+
+// slowMatch is the definition of wildcard matching, without thought for time.
+func slowMatch(p, s []rune) bool {
+	switch {
+	case len(p) == 0:
+		return len(s) == 0
+	case p[0] == '*':
+		return slowMatch(p[1:], s) || len(s) > 0 && slowMatch(p, s[1:])
+	}
+	return len(s) > 0 && (p[0] == '?' || p[0] == s[0]) && slowMatch(p[1:], s[1:])
+}
+
+func FuzzWildcardMatch(f *testing.F) {
+	f.Add("a*?b*", "aabb")
+	f.Add("*é?*", "éa")
+	f.Fuzz(func(t *testing.T, pattern, s string) {
+		got := wildcardMatch(pattern, s)
+		if len(pattern) > 10 || len(s) > 10 || !utf8.ValidString(pattern) || !utf8.ValidString(s) {
+			return
+		}
+		if want := slowMatch([]rune(pattern), []rune(s)); got != want {
+			t.Errorf("%q on %q: got %v, want %v", pattern, s, got, want)
+		}
+	})
 }
 
 func TestRanges(t *testing.T) {

@@ -26,7 +26,9 @@ type body struct {
 	done   bool               // src has returned io.EOF
 	took   time.Duration      // by the hashes
 
-	md5      hash.Hash
+	md5      hash.Hash // nil if nobody wants it
+	tag      hash.Hash // of which the ETag is made where md5 is nil
+	tagShare bool      // tag is sum
 	sha      hash.Hash // nil unless the payload's SHA-256 is signed
 	sum      hash.Hash
 	sumShare bool      // sum is sha
@@ -56,7 +58,7 @@ func (r *request) openBody(need checksum.Algorithm) (*body, error) {
 
 // newBody prepares reading a payload of a size, -1 if that is not known.
 func (r *request) newBody(size int64, need checksum.Algorithm) (*body, error) {
-	b := &body{src: r.Body(), size: size, md5: md5.New()} //nolint:gosec // see the import
+	b := &body{src: r.Body(), size: size}
 	if err := b.expect(r); err != nil {
 		return nil, err
 	}
@@ -74,6 +76,7 @@ func (r *request) newBody(size int64, need checksum.Algorithm) (*body, error) {
 	} else {
 		b.sum = b.algorithm.New()
 	}
+	b.tagWith(r.etags)
 	if need != checksum.None && need != b.algorithm {
 		b.extra, b.extraAlgorithm = need.New(), need
 	}
@@ -86,8 +89,22 @@ func (r *request) newBody(size int64, need checksum.Algorithm) (*body, error) {
 }
 
 // newPlainBody is a body that comes from the store itself: nothing is expected of its hashes.
-func newPlainBody(src io.Reader, size int64, a checksum.Algorithm) *body {
-	return &body{src: src, size: size, md5: md5.New(), algorithm: a, sum: a.New()} //nolint:gosec // see the import
+func newPlainBody(src io.Reader, size int64, a checksum.Algorithm, e ETags) *body {
+	b := &body{src: src, size: size, algorithm: a, sum: a.New()}
+	b.tagWith(e)
+	return b
+}
+
+// tagWith says what the ETag is made of.
+func (b *body) tagWith(e ETags) {
+	switch {
+	case e == MD5 || b.wantMD5 != nil:
+		b.md5 = md5.New() //nolint:gosec // see the import
+	case b.algorithm == checksum.CRC64NVME:
+		b.tag, b.tagShare = b.sum, true
+	default:
+		b.tag = checksum.CRC64NVME.New()
+	}
 }
 
 func isStreaming(payload string) bool { return strings.HasPrefix(payload, "STREAMING-") }
@@ -218,8 +235,13 @@ func (b *body) Read(p []byte) (int, error) {
 	n, err := b.src.Read(p)
 	if n > 0 {
 		start := time.Now()
-		b.md5.Write(p[:n])
 		b.sum.Write(p[:n])
+		switch {
+		case b.md5 != nil:
+			b.md5.Write(p[:n])
+		case !b.tagShare:
+			b.tag.Write(p[:n])
+		}
 		if b.sha != nil && !b.sumShare {
 			b.sha.Write(p[:n])
 		}
@@ -260,21 +282,33 @@ func (b *body) sums() (store.Sums, error) {
 				with("S3ComputedContentSHA256", got)
 		}
 	}
+	s, err := b.checkMD5()
+	if err != nil {
+		return store.Sums{}, err
+	}
+	value, err := b.checkSum()
+	if err != nil {
+		return store.Sums{}, err
+	}
+	s.Took, s.Checksums = b.took, []store.Checksum{{Algorithm: b.algorithm.String(), Value: value}}
+	if b.extra != nil {
+		s.Checksums = append(s.Checksums, store.Checksum{Algorithm: b.extraAlgorithm.String(), Value: checksum.Sum(b.extra)})
+	}
+	return s, nil
+}
+
+// checkMD5 compares the MD5 with the one sent, if one was, and gives the ETag, or what it is made of.
+func (b *body) checkMD5() (store.Sums, error) {
+	if b.md5 == nil {
+		return store.Sums{Digest: b.tag.Sum(nil)}, nil
+	}
 	var digest [md5.Size]byte
 	b.md5.Sum(digest[:0])
 	if b.wantMD5 != nil && !bytes.Equal(digest[:], b.wantMD5) {
 		return store.Sums{}, newError(codeBadDigest, "").with("ExpectedDigest", hex.EncodeToString(b.wantMD5)).
 			with("CalculatedDigest", base64.StdEncoding.EncodeToString(digest[:]))
 	}
-	value, err := b.checkSum()
-	if err != nil {
-		return store.Sums{}, err
-	}
-	s := store.Sums{Took: b.took, ETag: hex.EncodeToString(digest[:]), Checksums: []store.Checksum{{Algorithm: b.algorithm.String(), Value: value}}}
-	if b.extra != nil {
-		s.Checksums = append(s.Checksums, store.Checksum{Algorithm: b.extraAlgorithm.String(), Value: checksum.Sum(b.extra)})
-	}
-	return s, nil
+	return store.Sums{ETag: hex.EncodeToString(digest[:])}, nil
 }
 
 // checkSum compares the checksum with the one sent, if one was.

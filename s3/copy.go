@@ -96,7 +96,7 @@ func (g *Gateway) copyObject(r *request) error {
 	if algorithm == checksum.None {
 		algorithm = inherited(&src.Info)
 	}
-	b, closer := sourceBody(src, span{0, src.Size}, algorithm)
+	b, closer := sourceBody(r, src, span{0, src.Size}, algorithm)
 	defer closer.Close()
 	res, err := g.objects.Put(r.Context(), &store.Put{Key: r.objectKey(), Body: b, Size: b.size, Sums: b.sums, Meta: meta,
 		Origin: r.origin(), If: condition})
@@ -178,9 +178,9 @@ func (r *request) directive(name, complaint string) (replace bool, err error) {
 }
 
 // sourceBody reads a piece of an object as a body, and hashes it as one.
-func sourceBody(src *store.Object, s span, algorithm checksum.Algorithm) (*body, io.Closer) {
+func sourceBody(r *request, src *store.Object, s span, algorithm checksum.Algorithm) (*body, io.Closer) {
 	stream := src.Range(s.off, s.n)
-	return newPlainBody(stream, s.n, algorithm), stream
+	return newPlainBody(stream, s.n, algorithm, r.etags), stream
 }
 
 func (g *Gateway) uploadPartCopy(r *request) error {
@@ -201,7 +201,7 @@ func (g *Gateway) uploadPartCopy(r *request) error {
 	} else if src.Size > store.MaxPut {
 		return errSourceTooLarge()
 	}
-	b, closer := sourceBody(src, piece, partAlgorithm(up))
+	b, closer := sourceBody(r, src, piece, partAlgorithm(up))
 	defer closer.Close()
 	part, err := g.objects.PutPart(r.Context(), &store.PutPart{Key: r.objectKey(), UploadID: up.ID, Number: number, Body: b,
 		Size: piece.n, Sums: b.sums, Origin: r.origin()})

@@ -3,11 +3,16 @@ package s3_test
 import (
 	"crypto/md5"
 	"encoding/base64"
+	"encoding/binary"
 	"encoding/hex"
+	"hash/crc32"
 	"net/http"
+	"regexp"
 	"strconv"
 	"strings"
 	"testing"
+
+	"gantry/s3"
 )
 
 func md5hex(s string) string {
@@ -203,3 +208,54 @@ func TestBodyChecks(t *testing.T) {
 	s.do("GET", "/data/p", "", with("x-amz-checksum-mode", "ENABLED", "Range", "bytes=0-0")).want(206, "").wantHeader("X-Amz-Checksum-Crc32", "")
 }
 func itoa(n int) string { return strconv.Itoa(n) }
+
+// TestETagsOfChecksums: without MD5s, ETags end in -N, equal bytes have equal ones whatever checksum the client asked for, and everything that
+// rests on ETags works.
+func TestETagsOfChecksums(t *testing.T) {
+	s := newSite(t, func(c *s3.Config) { c.ETags = s3.Checksums })
+	s.bucket("data")
+	etag := func(key, body string, edits ...edit) string {
+		t.Helper()
+		tag := s.do("PUT", "/data/"+key, body, edits...).want(200, "").header.Get("ETag")
+		s.do("HEAD", "/data/"+key, "").want(200, "").wantHeader("ETag", tag)
+		return strings.Trim(tag, `"`)
+	}
+	made := regexp.MustCompile(`^[0-9a-f]{32}-1$`)
+	a := etag("a", "bytes")
+	for key, e := range map[string]edit{"b": with(), "c": with("x-amz-sdk-checksum-algorithm", "SHA1"), "d": with("x-amz-checksum-crc32", crc32Of("bytes"))} {
+		if got := etag(key, "bytes", e); got != a {
+			t.Errorf("%s: ETag %s, want %s", key, got, a)
+		}
+	}
+	if b := etag("a", "bytez"); !made.MatchString(a) || !made.MatchString(b) || a == b {
+		t.Errorf("ETags %s and %s", a, b)
+	}
+	sum := md5.Sum([]byte("bytes"))
+	if got := etag("md5", "bytes", with("Content-MD5", base64.StdEncoding.EncodeToString(sum[:]))); got != md5hex("bytes") {
+		t.Errorf("ETag %s of bytes sent with their MD5", got)
+	}
+	s.do("PUT", "/data/md5", "bytez", with("Content-MD5", base64.StdEncoding.EncodeToString(sum[:]))).want(400, "BadDigest")
+	s.do("PUT", "/data/copy", "", with("x-amz-copy-source", "/data/b", "x-amz-copy-source-if-match", a)).want(200, "").wantBody(a)
+	s.do("PUT", "/data/b", "new", with("If-Match", "0")).want(412, "PreconditionFailed")
+	s.do("GET", "/data/b", "", with("If-None-Match", a)).want(304, "")
+	s.do("PUT", "/data/b", "new", with("If-Match", a)).want(200, "")
+
+	id := s.begin("/data/parts")
+	bodies := []string{strings.Repeat("p", 5*mib), "end"}
+	var tags []any
+	for i, b := range bodies {
+		tags = append(tags, i+1, s.part("/data/parts", id, i+1, b))
+	}
+	done := s.do("POST", "/data/parts?uploadId="+id, completion(tags...)).want(200, "").element("ETag")
+	s.do("POST", "/data/parts?uploadId="+id, completion(tags...)).want(200, "").wantBody(done)
+	if !strings.HasSuffix(done, "-2&quot;") {
+		t.Errorf("ETag %s of two parts", done)
+	}
+	if got := s.do("GET", "/data/parts", "").want(200, ""); got.body != bodies[0]+bodies[1] {
+		t.Errorf("got %d bytes of the parts", len(got.body))
+	}
+}
+
+func crc32Of(s string) string {
+	return base64.StdEncoding.EncodeToString(binary.BigEndian.AppendUint32(nil, crc32.ChecksumIEEE([]byte(s))))
+}

@@ -26,6 +26,7 @@ type request struct {
 	signingKey []byte
 	payload    string // x-amz-content-sha256 in force; empty if none was given
 	sumOfWhole bool   // x-amz-checksum-* speaks of the object that is completed, not of the body
+	etags      ETags  // of what is stored
 }
 
 // header is one header line with a lower-case name.

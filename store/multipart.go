@@ -112,7 +112,7 @@ func (s *Store) partOp(b Bucket, p *PutPart, up *received, sums Sums) (*op, erro
 		up.stream.owned = true // its extents come and go with the part's record
 	}
 	if sums.ETag == "" {
-		sums.ETag = (&draft{upload: up}).makeETag()
+		sums.ETag = (&draft{upload: up}).makeETag(sums.Digest)
 	}
 	h := &segment.Header{Type: segment.TypePart}
 	h.Name = segment.ControlName(segment.TypePart, fmt.Sprintf("%s/%05d", p.UploadID, p.Number))
@@ -366,7 +366,7 @@ func (s *Store) assemble(ctx context.Context, c *Complete, d *draft, chosen []st
 	}
 	up.body = bodyOf(text)
 	if sums.ETag == "" {
-		sums.ETag = d.makeETag()
+		sums.ETag = d.makeETag(sums.Digest)
 	}
 	h := &segment.Header{Type: segment.TypeComplete, Name: segment.MemberName(c.Bucket, c.Name)}
 	h.Fields = objectFields(d.bucket, c.Name, &d.put.Meta, &d.put.Origin, sums)

@@ -353,7 +353,7 @@ func (s *Store) examine(ctx context.Context, d *draft) error {
 		key = d.instance.objectName()
 	}
 	if sums.ETag == "" {
-		sums.ETag = d.makeETag()
+		sums.ETag = d.makeETag(sums.Digest)
 	}
 	h := &segment.Header{Type: segment.TypeObject, Name: segment.MemberName(d.bucket.Name, key)}
 	h.Fields = objectFields(d.bucket, key, &p.Meta, &p.Origin, sums)
@@ -409,10 +409,11 @@ func originFields(b Bucket, key string, o *Origin) segment.Fields {
 }
 
 // makeETag derives an entity tag from what is known of the bytes anyway. Equal bytes have equal tags; unequal ones of one size, one
-// instance and one header may have too, if somebody made them to, for it rests on CRC-32C. It ends in -1, so that nobody takes it
-// for an MD5.
-func (d *draft) makeETag() string {
+// instance and one header may have too, if somebody made them to, for it rests on CRC-32C, and on digest if there is one. It ends in
+// -1, so that nobody takes it for an MD5.
+func (d *draft) makeETag(digest []byte) string {
 	h := sha256.New()
+	h.Write(digest)
 	if d.instance != nil {
 		_, _ = io.WriteString(h, d.instance.SOP) // a hash never fails
 		h.Write(d.instance.SOPAttrs)

@@ -84,6 +84,7 @@ type Part struct {
 // that ends in -N) and the checksums it verified.
 type Sums struct {
 	ETag      string
+	Digest    []byte // of the bytes, for the ETag that the store makes; may be nil
 	Checksums []Checksum
 	Took      time.Duration // spent on them, for the metrics
 }

@@ -17,6 +17,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"gantry/internal/auth"
+	"gantry/s3"
 	"gantry/store"
 )
 
@@ -41,6 +42,7 @@ type S3Config struct {
 	Listen  string   `yaml:"listen"`
 	Domains []string `yaml:"domains"`
 	Region  string   `yaml:"region"`
+	ETags   s3.ETags `yaml:"etags"`
 }
 
 // WebConfig is the listener of DICOMweb, console, metrics and health.
@@ -90,7 +92,7 @@ type LogConfig struct {
 func defaultConfig() Config {
 	return Config{
 		Data:    "data",
-		S3:      S3Config{Listen: "127.0.0.1:9000", Region: "us-east-1"},
+		S3:      S3Config{Listen: "127.0.0.1:9000", Region: "us-east-1", ETags: s3.MD5},
 		Web:     WebConfig{Listen: "127.0.0.1:8080"},
 		Archive: "dicom",
 		Store: StoreSettings{
@@ -133,6 +135,8 @@ func (c *Config) validate() error {
 		return errors.New("tls.cert and tls.key go together")
 	case c.Log.Format != "text" && c.Log.Format != "json":
 		return errors.New("log.format is neither text nor json")
+	case c.S3.ETags != s3.MD5 && c.S3.ETags != s3.Checksums:
+		return errors.New("s3.etags is neither md5 nor checksums")
 	case c.NoAuth && (!loopback(c.S3.Listen) || !loopback(c.Web.Listen)):
 		return errors.New("no_auth serves everything to everyone: it is allowed on loopback addresses only")
 	case c.Pprof != "" && !loopback(c.Pprof):

@@ -97,6 +97,7 @@ func TestValidateNamesTheSetting(t *testing.T) {
 		{func(c *Config) { c.Data = "" }, "data"},
 		{func(c *Config) { c.TLS.Cert = "x" }, "tls.cert"},
 		{func(c *Config) { c.Log.Format = "xml" }, "log.format"},
+		{func(c *Config) { c.S3.ETags = "sha1" }, "s3.etags"},
 		{func(c *Config) { c.Log.Level = "loud" }, "log.level"},
 		{func(c *Config) { c.PublicURL = "example.org" }, "public_url"},
 		{func(c *Config) { c.NoAuth, c.S3.Listen = true, ":9000" }, "no_auth"},

@@ -243,7 +243,7 @@ func (s *server) run(ctx context.Context, l listeners, stdout io.Writer) error {
 
 func (s *server) s3Server() (*httpx.Server, error) {
 	gw, err := s3.New(s3.Config{
-		Objects: s.store, Keyring: s.ring, Logger: s.logger, Domains: s.cfg.S3.Domains, Region: s.cfg.S3.Region, NoAuth: s.cfg.NoAuth,
+		Objects: s.store, Keyring: s.ring, Logger: s.logger, Domains: s.cfg.S3.Domains, Region: s.cfg.S3.Region, ETags: s.cfg.S3.ETags, NoAuth: s.cfg.NoAuth,
 	})
 	if err != nil {
 		return nil, err

@@ -18,7 +18,7 @@ const envPrefix = "GANTRY_"
 func (c *Config) env() map[string]any {
 	return map[string]any{
 		"DATA": &c.Data, "PUBLIC_URL": &c.PublicURL,
-		"S3_LISTEN": &c.S3.Listen, "S3_DOMAINS": &c.S3.Domains, "S3_REGION": &c.S3.Region,
+		"S3_LISTEN": &c.S3.Listen, "S3_DOMAINS": &c.S3.Domains, "S3_REGION": &c.S3.Region, "S3_ETAGS": (*string)(&c.S3.ETags),
 		"WEB_LISTEN": &c.Web.Listen, "WEB_CORS_ORIGINS": &c.Web.CORSOrigins, "WEB_TRUSTED_PROXIES": &c.Web.TrustedProxies,
 		"TLS_CERT": &c.TLS.Cert, "TLS_KEY": &c.TLS.Key,
 		"NO_AUTH": &c.NoAuth, "ARCHIVE": &c.Archive,

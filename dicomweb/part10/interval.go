@@ -5,69 +5,14 @@ import (
 	"time"
 )
 
-// Interval is what a query value of VR DA, TM or DT asks for: normal values from From
-// to To, both included, an empty one open. Normal values compare as text.
+// Interval is what a query value of VR DT asks for: normal values from From to To,
+// both included, an empty one open. Normal values compare as text.
 type Interval struct{ From, To string }
 
-// Contains reports whether a value as NormalDate, NormalTime or NormalDateTime gives it
-// lies in the interval; an empty one never does.
+// Contains reports whether a value as NormalDateTime gives it lies in the interval; an
+// empty one never does.
 func (i Interval) Contains(normal string) bool {
 	return normal != "" && normal >= i.From && (i.To == "" || normal <= i.To)
-}
-
-// ParseDateRange reads a query value of VR DA: a date, or a range open or closed at
-// either end (PS3.4 C.2.2.2.5.1).
-func ParseDateRange(s string) (Interval, bool) {
-	return parseRange(s, "-", func(s string) (Interval, bool) {
-		d := NormalDate(s)
-		return Interval{d, d}, d != ""
-	})
-}
-
-// ParseTimeRange reads a query value of VR TM. A time that leaves parts out means all
-// of that hour or minute.
-func ParseTimeRange(s string) (Interval, bool) { return parseRange(s, "-", timeInterval) }
-
-func timeInterval(s string) (Interval, bool) {
-	from := NormalTime(s)
-	if from == "" {
-		return Interval{}, false
-	}
-	s = strings.ReplaceAll(strings.Trim(s, padding), ":", "")
-	last := "595959.999999"
-	switch whole, frac, _ := strings.Cut(s, "."); {
-	case len(whole) == 2:
-		return Interval{from, whole + last[2:]}, true
-	case len(whole) == 4:
-		return Interval{from, whole + last[4:]}, true
-	default:
-		return Interval{from, whole + "." + (frac + "999999")[:6]}, true
-	}
-}
-
-// parseRange cuts a query value at the separator and reads either side with one.
-func parseRange(s, separator string, one func(string) (Interval, bool)) (Interval, bool) {
-	s = strings.Trim(s, padding)
-	a, b, ranged := strings.Cut(s, separator)
-	if !ranged {
-		return one(s)
-	}
-	var out Interval
-	if a = strings.Trim(a, padding); a != "" {
-		i, ok := one(a)
-		if !ok {
-			return Interval{}, false
-		}
-		out.From = i.From
-	}
-	if b = strings.Trim(b, padding); b != "" {
-		i, ok := one(b)
-		if !ok {
-			return Interval{}, false
-		}
-		out.To = i.To
-	}
-	return out, a != "" || b != ""
 }
 
 // ParseDateTimeRange reads a query value of VR DT (PS3.4 C.2.2.2.5.3). zone is the
@@ -81,7 +26,26 @@ func ParseDateTimeRange(s, zone string) (Interval, bool) {
 			break
 		}
 	}
-	return parseRange(s, "/", func(s string) (Interval, bool) { return dateTime(s, zone) })
+	a, b, ranged := strings.Cut(s, "/")
+	if !ranged {
+		return dateTime(s, zone)
+	}
+	var out Interval
+	if a = strings.Trim(a, padding); a != "" {
+		i, ok := dateTime(a, zone)
+		if !ok {
+			return Interval{}, false
+		}
+		out.From = i.From
+	}
+	if b = strings.Trim(b, padding); b != "" {
+		i, ok := dateTime(b, zone)
+		if !ok {
+			return Interval{}, false
+		}
+		out.To = i.To
+	}
+	return out, a != "" || b != ""
 }
 
 func isOffset(before, s string) bool {
