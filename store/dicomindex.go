@@ -52,12 +52,17 @@ func (tx *txn) index(h *segment.Header) error {
 	if err != nil {
 		return err
 	}
-	id := Identity{Study: d.Study, Series: d.Series, SOP: d.SOPInstance}
-	tx.Put(sopKey(bucket, d.SOPInstance, LSN(h.LSN)), appendStr(appendUID(appendUID(nil, d.Study), d.Series), id.shortKey(h.Fields.Key)))
-	if first != nil {
-		return tx.addDuplicates(bucket, 1)
+	e := &sopEntry{lsn: LSN(h.LSN), study: d.Study, series: d.Series, key: h.Fields.Key}
+	if first == nil {
+		tx.Put(sopKey(bucket, d.SOPInstance), e.append(nil, d.SOPInstance))
+		return tx.addInstance(h)
 	}
-	return tx.addInstance(h)
+	tx.Put(duplicateKey(bucket, d.SOPInstance, e.lsn), e.append(nil, d.SOPInstance))
+	if !first.more {
+		first.more = true
+		tx.Put(sopKey(bucket, d.SOPInstance), first.append(nil, d.SOPInstance))
+	}
+	return tx.addDuplicates(bucket, 1)
 }
 
 // unindex forgets an object that is gone. If it was the indexed one of its SOP Instance UID, the next takes its place.
@@ -67,17 +72,22 @@ func (tx *txn) unindex(bucket uint64, old *entry, now int64) error {
 	if err != nil {
 		return err
 	}
-	tx.Delete(sopKey(bucket, id.SOP, old.LSN))
 	if first == nil || first.lsn != old.LSN {
+		tx.Delete(duplicateKey(bucket, id.SOP, old.LSN))
 		return tx.addDuplicates(bucket, -1)
 	}
-	if err := tx.removeInstance(bucket, id, old.LSN, now); err != nil {
+	tx.Delete(sopKey(bucket, id.SOP))
+	if err := tx.removeInstance(bucket, id, old.LSN, now); err != nil || !first.more {
 		return err
 	}
-	next, err := tx.indexed(bucket, id.SOP)
-	if err != nil || next == nil {
+	others, err := tx.duplicates(bucket, id.SOP, 1)
+	if err != nil || len(others) == 0 {
 		return err
 	}
+	next := &others[0]
+	next.more = true // or it was the last one: then that is found out when it matters
+	tx.Delete(duplicateKey(bucket, id.SOP, next.lsn))
+	tx.Put(sopKey(bucket, id.SOP), next.append(nil, id.SOP))
 	if err := tx.addDuplicates(bucket, -1); err != nil {
 		return err
 	}
@@ -95,6 +105,21 @@ func (tx *txn) unindex(bucket uint64, old *entry, now int64) error {
 type sopEntry struct {
 	lsn                LSN
 	study, series, key string
+	more               bool // of the indexed one: others may have its SOP Instance UID, too
+}
+
+func (e *sopEntry) append(b []byte, sop string) []byte {
+	id := Identity{Study: e.study, Series: e.series, SOP: sop}
+	b = appendUID(appendUID(appendUint(b, uint64(e.lsn)), e.study), e.series)
+	return appendBool(appendStr(b, id.shortKey(e.key)), e.more)
+}
+
+func decodeSOP(sop string, v []byte) (sopEntry, error) {
+	d := decoder{b: v}
+	e := sopEntry{lsn: LSN(d.uint()), study: d.uid(), series: d.uid()}
+	id := Identity{Study: e.study, Series: e.series, SOP: sop}
+	e.key, e.more = id.longKey(d.str()), d.bool()
+	return e, d.err
 }
 
 // indexed finds the live object of lowest LSN with a SOP Instance UID; nil if there is none.
@@ -103,41 +128,44 @@ func (tx *txn) indexed(bucket uint64, sop string) (*sopEntry, error) {
 }
 
 func getIndexed(r catalog.Reader, bucket uint64, sop string) (*sopEntry, error) {
-	var found *sopEntry
-	var derr error
-	prefix := sopPrefix(bucket, sop)
-	err := catalog.Scan(r, prefix, catalog.PrefixEnd(prefix), func(k, v []byte) bool {
-		var e sopEntry
-		e, derr = decodeSOP(sop, k, v)
-		found = &e
-		return false
-	})
-	return found, firstError(err, derr)
+	v, ok, err := r.Get(sopKey(bucket, sop))
+	if err != nil || !ok {
+		return nil, err
+	}
+	e, err := decodeSOP(sop, v)
+	return &e, err
 }
 
 // maxHolders bounds how many objects of one SOP Instance UID a put looks at.
 const maxHolders = 64
 
-// holders lists the live objects with a SOP Instance UID, the indexed one first.
+// holders lists the live objects with a SOP Instance UID, the indexed one first. Nearly always there is none, or one, and no need to
+// go through keys, which costs many times as much.
 func (tx *txn) holders(bucket uint64, sop string) ([]sopEntry, error) {
-	var out []sopEntry
-	var derr error
-	prefix := sopPrefix(bucket, sop)
-	err := catalog.Scan(tx, prefix, catalog.PrefixEnd(prefix), func(k, v []byte) bool {
-		var e sopEntry
-		e, derr = decodeSOP(sop, k, v)
-		out = append(out, e)
-		return derr == nil && len(out) < maxHolders
-	})
-	return out, firstError(err, derr)
+	first, err := tx.indexed(bucket, sop)
+	if err != nil || first == nil {
+		return nil, err
+	}
+	out := []sopEntry{*first}
+	if !first.more {
+		return out, nil
+	}
+	others, err := tx.duplicates(bucket, sop, maxHolders-1)
+	return append(out, others...), err
 }
 
-func decodeSOP(sop string, k, v []byte) (sopEntry, error) {
-	d := decoder{b: v}
-	e := sopEntry{lsn: LSN(tailUint64(k)), study: d.uid(), series: d.uid()}
-	id := Identity{Study: e.study, Series: e.series, SOP: sop}
-	e.key = id.longKey(d.str())
-	return e, d.err
+// duplicates lists live objects that share the SOP Instance UID of the indexed one, by LSN.
+func (tx *txn) duplicates(bucket uint64, sop string, most int) ([]sopEntry, error) {
+	var out []sopEntry
+	var derr error
+	from := sopKey(bucket, sop)
+	err := catalog.Scan(tx, catalog.After(from), catalog.PrefixEnd(from), func(_, v []byte) bool {
+		var e sopEntry
+		e, derr = decodeSOP(sop, v)
+		out = append(out, e)
+		return derr == nil && len(out) < most
+	})
+	return out, firstError(err, derr)
 }
 
 func (tx *txn) addInstance(h *segment.Header) error {

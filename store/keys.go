@@ -23,7 +23,7 @@ const (
 	spaceStudy     = 't' // bucket, study → studyRow
 	spaceSeries    = 'e' // bucket, study, series → seriesRow
 	spaceInstance  = 'i' // bucket, study, series, LSN → instanceRow: in order of arrival
-	spaceSOP       = 's' // bucket, SOP Instance UID, LSN → where; the lowest LSN is the indexed one
+	spaceSOP       = 's' // bucket, SOP Instance UID → the indexed object; with its LSN behind: another one that has it, too
 	spaceSeriesUID = 'r' // bucket, series, study → nothing
 	spaceConflict  = 'c' // bucket, study → nothing
 	spaceIndex     = 'q' // bucket, index, value, study → hit
@@ -98,12 +98,12 @@ func instanceKey(bucket uint64, study, series string, lsn LSN) []byte {
 	return catalog.AppendUint64(instancePrefix(bucket, study, series), uint64(lsn))
 }
 
-func sopPrefix(bucket uint64, sop string) []byte {
+func sopKey(bucket uint64, sop string) []byte {
 	return catalog.AppendUID(inBucket(spaceSOP, bucket), sop)
 }
 
-func sopKey(bucket uint64, sop string, lsn LSN) []byte {
-	return catalog.AppendUint64(sopPrefix(bucket, sop), uint64(lsn))
+func duplicateKey(bucket uint64, sop string, lsn LSN) []byte {
+	return catalog.AppendUint64(sopKey(bucket, sop), uint64(lsn))
 }
 
 func seriesUIDPrefix(bucket uint64, series string) []byte {
