@@ -63,9 +63,9 @@ func (rq *request) metadata() error {
 // metadataPart is a series, or an instance, whose metadata is wanted.
 type metadataPart struct {
 	series string
-	state  string // changes whenever the metadata may
-	count  int    // of instances
-	one    *store.InstanceRow
+	state  string      // changes whenever the metadata may
+	count  int         // of instances
+	one    *store.Info // nil of a series
 }
 
 // metadataParts looks up what the path names; never none.
@@ -73,11 +73,12 @@ func (rq *request) metadataParts() ([]metadataPart, error) {
 	var parts []metadataPart
 	switch {
 	case rq.route.sop != "":
-		row, err := rq.instanceRow()
+		info, err := rq.instance()
 		if err != nil {
 			return nil, err
 		}
-		parts = append(parts, metadataPart{row.Series, fmt.Sprint(row.SOP, row.LSN, row.Modified.UnixNano()), 1, &row})
+		id := info.Instance
+		parts = append(parts, metadataPart{id.Series, fmt.Sprint(id.SOP, info.LSN, info.Modified.UnixNano()), 1, &info})
 	case rq.route.series != "":
 		row, err := rq.g.objects.SeriesRow(rq.ctx, rq.bucket, rq.route.study, rq.route.series)
 		if err != nil {
@@ -261,17 +262,17 @@ func (b *metadataBuilder) nextPart(ctx context.Context) error {
 	p := b.parts[0]
 	b.parts = b.parts[1:]
 	if p.one != nil {
-		b.rows = []headerRef{headerOf(p.one)}
+		b.rows = []headerRef{headerOf(p.one.Instance, p.one.Name, p.one.Size)}
 		return nil
 	}
 	return b.rq.g.objects.Instances(ctx, b.rq.bucket, b.rq.route.study, p.series, func(row store.InstanceRow) bool {
-		b.rows = append(b.rows, headerOf(&row))
+		b.rows = append(b.rows, headerOf(&row.Identity, row.Key, row.Size))
 		return true
 	})
 }
 
-func headerOf(row *store.InstanceRow) headerRef {
-	h := headerRef{ref: refOf(row), header: row.HeaderLen, frames: row.FrameCount}
+func headerOf(id *store.Identity, key string, size int64) headerRef {
+	h := headerRef{ref: refOf(id, key, size), header: id.HeaderLen, frames: id.FrameCount}
 	if h.syntax == deflatedLE || h.header <= 0 || h.header > h.size { // offsets count inflated bytes
 		h.header = h.size
 	}

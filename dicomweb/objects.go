@@ -23,6 +23,7 @@ type Objects interface {
 	SeriesRow(ctx context.Context, bucket, study, series string) (store.SeriesRow, error)
 	Instances(ctx context.Context, bucket, study, series string, fn func(store.InstanceRow) bool) error
 	Instance(ctx context.Context, bucket, sop string) (store.InstanceRow, error)
+	InstanceInfo(ctx context.Context, bucket, sop string) (store.Info, error)
 }
 
 var _ Objects = (*store.Store)(nil)

@@ -26,15 +26,15 @@ type ref struct {
 // refs lists the instances of the study, series or instance that the path names; never none.
 func (rq *request) refs() ([]ref, error) {
 	if rq.route.sop != "" {
-		row, err := rq.instanceRow()
+		info, err := rq.instance()
 		if err != nil {
 			return nil, err
 		}
-		return []ref{refOf(&row)}, nil
+		return []ref{refOf(info.Instance, info.Name, info.Size)}, nil
 	}
 	var refs []ref
 	err := rq.g.objects.Instances(rq.ctx, rq.bucket, rq.route.study, rq.route.series, func(row store.InstanceRow) bool {
-		refs = append(refs, refOf(&row))
+		refs = append(refs, refOf(&row.Identity, row.Key, row.Size))
 		return true
 	})
 	if err != nil {
@@ -46,28 +46,27 @@ func (rq *request) refs() ([]ref, error) {
 	return refs, nil
 }
 
-func refOf(row *store.InstanceRow) ref {
-	return ref{key: row.Key, series: row.Series, sop: row.SOP, syntax: row.TransferSyntax, size: row.Size}
+func refOf(id *store.Identity, key string, size int64) ref {
+	return ref{key: key, series: id.Series, sop: id.SOP, syntax: id.TransferSyntax, size: size}
 }
 
-// instanceRow finds the instance of the path, which must be in the study and series that the path says.
-func (rq *request) instanceRow() (store.InstanceRow, error) {
-	row, err := rq.g.objects.Instance(rq.ctx, rq.bucket, rq.route.sop)
-	if err != nil {
-		return row, err
+// instance finds the instance of the path, which must be in the study and series that the path says.
+func (rq *request) instance() (store.Info, error) {
+	info, err := rq.g.objects.InstanceInfo(rq.ctx, rq.bucket, rq.route.sop)
+	if err == nil && (info.Instance.Study != rq.route.study || info.Instance.Series != rq.route.series) {
+		err = notFound("instance")
 	}
-	if row.Study != rq.route.study || row.Series != rq.route.series {
-		return row, notFound("instance")
-	}
-	return row, nil
+	return info, err
 }
 
 // openInstance opens the instance that the URL names.
-func (rq *request) openInstance() (row store.InstanceRow, o *store.Object, err error) {
-	if row, err = rq.instanceRow(); err == nil {
-		o, err = rq.open(refOf(&row))
+func (rq *request) openInstance() (*store.Identity, *store.Object, error) {
+	info, err := rq.instance()
+	if err != nil {
+		return nil, nil, err
 	}
-	return row, o, err
+	o, err := rq.open(refOf(info.Instance, info.Name, info.Size))
+	return info.Instance, o, err
 }
 
 // form is how instances are to be sent.

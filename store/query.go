@@ -230,7 +230,29 @@ func (s *Store) Instances(ctx context.Context, bucket, study, series string, fn 
 	})
 }
 
-// Instance finds an indexed instance by its SOP Instance UID alone, with its frame table: ErrNoBucket, ErrNotFound.
+// InstanceInfo finds the object of an indexed instance by its SOP Instance UID alone: ErrNoBucket, ErrNotFound.
+func (s *Store) InstanceInfo(_ context.Context, bucket, sop string) (Info, error) {
+	b, err := getBucket(s.catalog, bucket)
+	if err != nil {
+		return Info{}, err
+	}
+	snap := s.catalog.Snapshot()
+	defer snap.Close()
+	at, err := getIndexed(snap, b.ID, sop)
+	if err != nil {
+		return Info{}, err
+	}
+	if at == nil {
+		return Info{}, ErrNotFound
+	}
+	e, err := getEntry(snap, b.ID, at.key)
+	if err != nil || e == nil || e.Instance == nil {
+		return Info{}, firstError(err, fmt.Errorf("instance %s has no entry: %w", at.lsn, ErrCorrupt))
+	}
+	return e.info(Key{Bucket: bucket, Name: at.key}), nil
+}
+
+// Instance finds an indexed instance by its SOP Instance UID alone. Its frame table is left out: ErrNoBucket, ErrNotFound.
 func (s *Store) Instance(_ context.Context, bucket, sop string) (InstanceRow, error) {
 	b, err := getBucket(s.catalog, bucket)
 	if err != nil {
@@ -253,15 +275,7 @@ func (s *Store) Instance(_ context.Context, bucket, sop string) (InstanceRow, er
 	if err != nil {
 		return InstanceRow{}, err
 	}
-	row := d.row(at.study, at.series, at.lsn)
-	e, err := getEntry(snap, b.ID, at.key)
-	if err != nil {
-		return InstanceRow{}, err
-	}
-	if e != nil && e.Instance != nil {
-		row.Identity = *e.Instance
-	}
-	return row, nil
+	return d.row(at.study, at.series, at.lsn), nil
 }
 
 // Totals are the counters of a bucket.

@@ -100,8 +100,15 @@ func (h *harness) identityOfPuts() {
 	h.holds(m.key(b), []byte("some text"))
 	h.holds(res.Key, m.Bytes())
 	row, err := h.Instance(h.Context(), b, m.SOP)
-	if err != nil || row.Key != res.Key.Name || row.Frames == nil || row.DataSet == 0 {
+	if err != nil || row.Key != res.Key.Name {
 		h.Errorf("instance %+v, %v", row, err)
+	}
+	info, err := h.InstanceInfo(h.Context(), b, m.SOP)
+	if err != nil || info.Key != res.Key || info.LSN != row.LSN || info.Size != row.Size || info.Instance.Frames == nil || info.Instance.DataSet == 0 {
+		h.Errorf("instance %+v, %v", info, err)
+	}
+	if _, err := h.InstanceInfo(h.Context(), b, "1.9"); !errors.Is(err, store.ErrNotFound) {
+		h.Errorf("an instance that is not there: %v", err)
 	}
 }
 

@@ -91,6 +91,10 @@ func dumpStudy(out io.Writer, s *store.Store, bucket, study string) {
 	err = s.Instances(context.Background(), bucket, study, "", func(r store.InstanceRow) bool {
 		one, err := s.Instance(context.Background(), bucket, r.SOP)
 		fmt.Fprintf(out, "instance %+v\n same %+v %v\n", r, one, err)
+		info, err := s.InstanceInfo(context.Background(), bucket, r.SOP)
+		id := info.Instance
+		info.Instance = nil // it is shown for itself, not as an address
+		fmt.Fprintf(out, " object %+v %+v %v\n", info, id, err)
 		return true
 	})
 	note(out, "instances", err)
