@@ -22,6 +22,13 @@ type txn struct {
 	inFlight []*txn
 	next     uint64 // LSN of the next record, while a batch is prepared
 	damaged  bool   // replay has met damage: what a record rests on may be missing
+	row      []byte // room for a row on its way into the batch, which copies it
+}
+
+// put sets a key to a row.
+func (tx *txn) put(key []byte, row interface{ append(b []byte) []byte }) {
+	tx.row = row.append(tx.row[:0])
+	tx.Put(key, tx.row)
 }
 
 // recordReader reads records that are in the log.
@@ -80,7 +87,8 @@ func (tx *txn) applyObject(h *segment.Header) error {
 		}
 	}
 	e := entryOf(h)
-	tx.Put(objectKey(f.BucketID, f.Key), e.append(nil, f.Key))
+	tx.row = e.append(tx.row[:0], f.Key)
+	tx.Put(objectKey(f.BucketID, f.Key), tx.row)
 	if err := tx.addTotals(f.BucketID, e, 1); err != nil {
 		return err
 	}
@@ -102,7 +110,7 @@ func (tx *txn) restoreBucket(h *segment.Header) error {
 		return err
 	}
 	b := Bucket{ID: f.BucketID, Name: f.Bucket, Owner: f.Owner, Created: timeOf(h), Settings: BucketSettings{DICOM: f.DICOM != nil}}
-	tx.Put(bucketKey(b.Name), b.append(nil))
+	tx.put(bucketKey(b.Name), &b)
 	return nil
 }
 
@@ -119,7 +127,7 @@ func (tx *txn) applyDelete(h *segment.Header) error {
 // forget undoes what a live object has in the catalog besides its entry.
 func (tx *txn) forget(bucket uint64, key string, old *entry, now int64) error {
 	if old.Large {
-		tx.Put(garbageKey(garbageObject, uint64(old.LSN)), old.location.append(nil))
+		tx.put(garbageKey(garbageObject, uint64(old.LSN)), old.location)
 	}
 	if err := tx.addTotals(bucket, old, -1); err != nil {
 		return err
@@ -131,7 +139,7 @@ func (tx *txn) forget(bucket uint64, key string, old *entry, now int64) error {
 }
 
 func (tx *txn) applyExtent(h *segment.Header) error {
-	tx.Put(extentKey(h.Fields.Stream, h.Fields.Index), locationOf(h).append(nil))
+	tx.put(extentKey(h.Fields.Stream, h.Fields.Index), locationOf(h))
 	if h.Fields.Index == 0 {
 		tx.Put(openKey(h.Fields.Stream), nil)
 	}
@@ -154,7 +162,7 @@ func (tx *txn) applyPart(h *segment.Header) error {
 		},
 		LSN: LSN(h.LSN), Stream: f.Stream,
 	}
-	tx.Put(partKey(id, f.PartNumber), p.append(nil))
+	tx.put(partKey(id, f.PartNumber), &p)
 	tx.Delete(openKey(f.Stream))
 	return nil
 }
@@ -187,7 +195,7 @@ func (tx *txn) applyUpload(h *segment.Header) error {
 	if len(f.Checksums) > 0 { // the algorithm announced, without a value
 		u.ChecksumAlgorithm, u.ChecksumComposite = f.Checksums[0].Algorithm, f.Checksums[0].Composite
 	}
-	tx.Put(uploadKey(f.BucketID, f.Key, LSN(h.LSN)), u.append(nil))
+	tx.put(uploadKey(f.BucketID, f.Key, LSN(h.LSN)), &u)
 	return nil
 }
 
@@ -296,7 +304,7 @@ func (tx *txn) applyBucket(h *segment.Header) error {
 			return fmt.Errorf("bucket record %s: %w", LSN(h.LSN), err)
 		}
 	}
-	tx.Put(bucketKey(b.Name), b.append(nil))
+	tx.put(bucketKey(b.Name), &b)
 	return nil
 }
 
@@ -351,7 +359,7 @@ func (tx *txn) addTotals(bucket uint64, e *entry, n int64) error {
 	if e.Instance == nil {
 		t.Unindexed += n
 	}
-	tx.Put(totalsKey(bucket), t.append(nil))
+	tx.put(totalsKey(bucket), &t)
 	return nil
 }
 

@@ -52,15 +52,15 @@ func (tx *txn) index(h *segment.Header) error {
 	if err != nil {
 		return err
 	}
-	e := &sopEntry{lsn: LSN(h.LSN), study: d.Study, series: d.Series, key: h.Fields.Key}
+	e := &sopEntry{sop: d.SOPInstance, lsn: LSN(h.LSN), study: d.Study, series: d.Series, key: h.Fields.Key}
 	if first == nil {
-		tx.Put(sopKey(bucket, d.SOPInstance), e.append(nil, d.SOPInstance))
+		tx.put(sopKey(bucket, d.SOPInstance), e)
 		return tx.addInstance(h)
 	}
-	tx.Put(duplicateKey(bucket, d.SOPInstance, e.lsn), e.append(nil, d.SOPInstance))
+	tx.put(duplicateKey(bucket, d.SOPInstance, e.lsn), e)
 	if !first.more {
 		first.more = true
-		tx.Put(sopKey(bucket, d.SOPInstance), first.append(nil, d.SOPInstance))
+		tx.put(sopKey(bucket, d.SOPInstance), first)
 	}
 	return tx.addDuplicates(bucket, 1)
 }
@@ -87,7 +87,7 @@ func (tx *txn) unindex(bucket uint64, old *entry, now int64) error {
 	next := &others[0]
 	next.more = true // or it was the last one: then that is found out when it matters
 	tx.Delete(duplicateKey(bucket, id.SOP, next.lsn))
-	tx.Put(sopKey(bucket, id.SOP), next.append(nil, id.SOP))
+	tx.put(sopKey(bucket, id.SOP), next)
 	if err := tx.addDuplicates(bucket, -1); err != nil {
 		return err
 	}
@@ -103,20 +103,22 @@ func (tx *txn) unindex(bucket uint64, old *entry, now int64) error {
 
 // sopEntry is where an instance is.
 type sopEntry struct {
+	sop                string
 	lsn                LSN
 	study, series, key string
 	more               bool // of the indexed one: others may have its SOP Instance UID, too
 }
 
-func (e *sopEntry) append(b []byte, sop string) []byte {
-	id := Identity{Study: e.study, Series: e.series, SOP: sop}
+// append leaves out the SOP Instance UID: it is in the key.
+func (e *sopEntry) append(b []byte) []byte {
+	id := Identity{Study: e.study, Series: e.series, SOP: e.sop}
 	b = appendUID(appendUID(appendUint(b, uint64(e.lsn)), e.study), e.series)
 	return appendBool(appendStr(b, id.shortKey(e.key)), e.more)
 }
 
 func decodeSOP(sop string, v []byte) (sopEntry, error) {
 	d := decoder{b: v}
-	e := sopEntry{lsn: LSN(d.uint()), study: d.uid(), series: d.uid()}
+	e := sopEntry{sop: sop, lsn: LSN(d.uint()), study: d.uid(), series: d.uid()}
 	id := Identity{Study: e.study, Series: e.series, SOP: sop}
 	e.key, e.more = id.longKey(d.str()), d.bool()
 	return e, d.err
@@ -178,7 +180,7 @@ func (tx *txn) addInstance(h *segment.Header) error {
 		FrameCount: d.FrameCount, Number: d.InstanceNumber, Size: objectSize(h), Modified: h.Time, Key: id.shortKey(h.Fields.Key),
 		Patient: patient, Attrs: d.InstanceAttrs,
 	}
-	tx.Put(instanceKey(bucket, d.Study, d.Series, lsn), row.append(nil))
+	tx.put(instanceKey(bucket, d.Study, d.Series, lsn), &row)
 
 	study, err := getStudy(tx, bucket, d.Study)
 	if err != nil {
@@ -188,7 +190,7 @@ func (tx *txn) addInstance(h *segment.Header) error {
 	if newStudy {
 		study = &studyValue{Patients: map[string]int{}, Modalities: map[string]int{}, Classes: map[string]int{}}
 	}
-	before := study.terms()
+	before, conflict := study.terms(), study.conflict()
 	series, err := getSeries(tx, bucket, d.Study, d.Series)
 	if err != nil {
 		return err
@@ -213,8 +215,8 @@ func (tx *txn) addInstance(h *segment.Header) error {
 	study.Classes[d.SOPClass]++
 	study.Patients[patient]++
 	study.Modified = max(study.Modified, h.Time)
-	tx.Put(seriesKey(bucket, d.Study, d.Series), series.append(nil))
-	tx.putStudy(bucket, d.Study, study, before)
+	tx.put(seriesKey(bucket, d.Study, d.Series), series)
+	tx.putStudy(bucket, d.Study, study, before, conflict)
 	return nil
 }
 
@@ -233,7 +235,7 @@ func (tx *txn) removeInstance(bucket uint64, id *Identity, lsn LSN, now int64) e
 	if err != nil || study == nil {
 		return err
 	}
-	before := study.terms()
+	before, conflict := study.terms(), study.conflict()
 	if err := tx.shrinkSeries(bucket, id, lsn, study, now); err != nil {
 		return err
 	}
@@ -252,7 +254,7 @@ func (tx *txn) removeInstance(bucket uint64, id *Identity, lsn LSN, now int64) e
 			return err
 		}
 	}
-	tx.putStudy(bucket, id.Study, study, before)
+	tx.putStudy(bucket, id.Study, study, before, conflict)
 	return nil
 }
 
@@ -283,7 +285,7 @@ func (tx *txn) shrinkSeries(bucket uint64, id *Identity, lsn LSN, study *studyVa
 			series.source(h)
 		}
 	}
-	tx.Put(seriesKey(bucket, id.Study, id.Series), series.append(nil))
+	tx.put(seriesKey(bucket, id.Study, id.Series), series)
 	return nil
 }
 
@@ -330,12 +332,14 @@ func (tx *txn) resourceStudy(bucket uint64, study string, row *studyValue) error
 	return nil
 }
 
-func (tx *txn) putStudy(bucket uint64, study string, row *studyValue, before []term) {
-	tx.Put(studyKey(bucket, study), row.append(nil))
+// putStudy writes a study's row and what changes beside it: before and conflict tell what it was.
+func (tx *txn) putStudy(bucket uint64, study string, row *studyValue, before []term, conflict bool) {
+	tx.put(studyKey(bucket, study), row)
 	tx.swapTerms(bucket, study, before, row.terms())
-	if len(row.Patients) > 1 {
+	switch {
+	case row.conflict() && !conflict:
 		tx.Put(conflictKey(bucket, study), nil)
-	} else {
+	case !row.conflict() && conflict:
 		tx.Delete(conflictKey(bucket, study))
 	}
 }
@@ -368,7 +372,7 @@ func (tx *txn) addDuplicates(bucket uint64, n int64) error {
 		return err
 	}
 	t.Duplicates += n
-	tx.Put(totalsKey(bucket), t.append(nil))
+	tx.put(totalsKey(bucket), &t)
 	return nil
 }
 

@@ -114,7 +114,7 @@ func (s *Store) Study(_ context.Context, bucket, study string) (StudyRow, error)
 	row := StudyRow{
 		UID: study, LSN: v.LSN, Attrs: v.Attrs, Series: v.Series, Instances: v.Instances, SOPClasses: sortedKeys(v.Classes),
 		Modalities: slices.DeleteFunc(sortedKeys(v.Modalities), func(m string) bool { return m == "" }),
-		Conflict:   len(v.Patients) > 1, Date: v.Date, Time: v.Time, Modified: time.Unix(0, v.Modified).UTC(),
+		Conflict:   v.conflict(), Date: v.Date, Time: v.Time, Modified: time.Unix(0, v.Modified).UTC(),
 	}
 	return row, nil
 }

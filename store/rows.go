@@ -37,6 +37,9 @@ func (s *studyValue) swapModality(from, to string) {
 	s.Modalities[to]++
 }
 
+// conflict tells that the instances disagree on the patient.
+func (s *studyValue) conflict() bool { return len(s.Patients) > 1 }
+
 // terms lists the study's index entries: none while it has no instance.
 func (s *studyValue) terms() []term {
 	if s.Instances == 0 {

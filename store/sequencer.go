@@ -32,8 +32,8 @@ func (r *record) size() int64 {
 	return n
 }
 
-// headerRoom holds most headers; see budget.GetBuf.
-const headerRoom = 8 << 10
+// headerRoom holds nearly all headers, also once they are widened to end at a block; see budget.GetBuf.
+const headerRoom = 16 << 10
 
 // newRecord encodes a record up to what only the commit knows.
 func newRecord(h *segment.Header, payload *body) (*record, error) {
