@@ -11,10 +11,12 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"gantry/dicomweb"
+	"gantry/dicomweb/part10"
 	"gantry/store"
 )
 
@@ -187,5 +189,67 @@ func damage(t *testing.T, dir string, where []byte) {
 	})
 	if err != nil {
 		t.Fatal(err)
+	}
+}
+
+// overtaken stores something else at the moment when an instance that was looked up is opened.
+type overtaken struct {
+	*store.Store
+	before atomic.Pointer[func()]
+}
+
+func (o *overtaken) Get(ctx context.Context, k store.Key) (*store.Object, error) {
+	if fn := o.before.Swap(nil); fn != nil {
+		(*fn)()
+	}
+	return o.Store.Get(ctx, k)
+}
+
+// TestReplacedWhileItIsRead: what takes an instance's place between look-up and reading is never given under its name.
+func TestReplacedWhileItIsRead(t *testing.T) {
+	objects := &overtaken{}
+	s := start(t, store.Replace, func(c *dicomweb.Config) {
+		objects.Store, _ = c.Objects.(*store.Store)
+		c.Objects = objects
+	})
+	first, second := corpusFile(t, "valid/deb-python3-pydicom__CT_small.dcm"), corpusFile(t, "valid/deb-python3-pydicom__MR_small.dcm")
+	in, err := part10.Index(bytes.NewReader(first), int64(len(first)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	put := func(b []byte) {
+		_, err := s.store.Put(context.Background(), &store.Put{Key: store.Key{Bucket: "dicom", Name: "k"}, Body: bytes.NewReader(b), Size: int64(len(b))})
+		if err != nil {
+			t.Error(err)
+		}
+	}
+	series := "/studies/" + in.StudyUID + "/series/" + in.SeriesUID
+	instance := series + "/instances/" + in.SOPUID
+	for _, c := range [][2]string{
+		{instance, "application/dicom"}, {instance, "multipart/related"}, {series, "multipart/related"},
+		{instance + "/frames/1", "*/*"}, {instance + "/bulkdata/7FE00010", "*/*"}, {instance + "/metadata", "application/dicom+json"},
+		{series + "/metadata", "application/dicom+json"},
+	} {
+		put(first)
+		take := func() { put(second) }
+		objects.before.Store(&take)
+		rq, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.url+c[0], nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		rq.Header.Set("Accept", c[1])
+		rs, err := transport.RoundTrip(rq)
+		if err != nil {
+			continue // cut before the first byte
+		}
+		_, err = io.ReadAll(rs.Body)
+		_ = rs.Body.Close()
+		// 404 comes where the transport asks again on its own after a connection that was cut.
+		if err == nil && rs.StatusCode != http.StatusServiceUnavailable && rs.StatusCode != http.StatusNotFound {
+			t.Errorf("%s as %s: %d", strings.TrimPrefix(c[0], series), c[1], rs.StatusCode)
+		}
+		if objects.before.Load() != nil {
+			t.Errorf("%s as %s opened nothing", c[0], c[1])
+		}
 	}
 }

@@ -262,17 +262,17 @@ func (b *metadataBuilder) nextPart(ctx context.Context) error {
 	p := b.parts[0]
 	b.parts = b.parts[1:]
 	if p.one != nil {
-		b.rows = []headerRef{headerOf(p.one.Instance, p.one.Name, p.one.Size)}
+		b.rows = []headerRef{headerOf(p.one.Instance, p.one.Name, p.one.LSN, p.one.Size)}
 		return nil
 	}
 	return b.rq.g.objects.Instances(ctx, b.rq.bucket, b.rq.route.study, p.series, func(row store.InstanceRow) bool {
-		b.rows = append(b.rows, headerOf(&row.Identity, row.Key, row.Size))
+		b.rows = append(b.rows, headerOf(&row.Identity, row.Key, row.LSN, row.Size))
 		return true
 	})
 }
 
-func headerOf(id *store.Identity, key string, size int64) headerRef {
-	h := headerRef{ref: refOf(id, key, size), header: id.HeaderLen, frames: id.FrameCount}
+func headerOf(id *store.Identity, key string, lsn store.LSN, size int64) headerRef {
+	h := headerRef{ref: refOf(id, key, lsn, size), header: id.HeaderLen, frames: id.FrameCount}
 	if h.syntax == deflatedLE || h.header <= 0 || h.header > h.size { // offsets count inflated bytes
 		h.header = h.size
 	}

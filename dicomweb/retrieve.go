@@ -17,6 +17,7 @@ import (
 // ref is what is needed to send an instance.
 type ref struct {
 	key    string
+	lsn    store.LSN // of the object that all else was read from
 	series string
 	sop    string
 	syntax string // transfer syntax as stored
@@ -30,11 +31,11 @@ func (rq *request) refs() ([]ref, error) {
 		if err != nil {
 			return nil, err
 		}
-		return []ref{refOf(info.Instance, info.Name, info.Size)}, nil
+		return []ref{refOf(info.Instance, info.Name, info.LSN, info.Size)}, nil
 	}
 	var refs []ref
 	err := rq.g.objects.Instances(rq.ctx, rq.bucket, rq.route.study, rq.route.series, func(row store.InstanceRow) bool {
-		refs = append(refs, refOf(&row.Identity, row.Key, row.Size))
+		refs = append(refs, refOf(&row.Identity, row.Key, row.LSN, row.Size))
 		return true
 	})
 	if err != nil {
@@ -46,8 +47,8 @@ func (rq *request) refs() ([]ref, error) {
 	return refs, nil
 }
 
-func refOf(id *store.Identity, key string, size int64) ref {
-	return ref{key: key, series: id.Series, sop: id.SOP, syntax: id.TransferSyntax, size: size}
+func refOf(id *store.Identity, key string, lsn store.LSN, size int64) ref {
+	return ref{key: key, lsn: lsn, series: id.Series, sop: id.SOP, syntax: id.TransferSyntax, size: size}
 }
 
 // instance finds the instance of the path, which must be in the study and series that the path says.
@@ -65,7 +66,7 @@ func (rq *request) openInstance() (*store.Identity, *store.Object, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	o, err := rq.open(refOf(info.Instance, info.Name, info.Size))
+	o, err := rq.open(refOf(info.Instance, info.Name, info.LSN, info.Size))
 	return info.Instance, o, err
 }
 
@@ -190,11 +191,16 @@ func conversionError(err error) error {
 	return err
 }
 
-// open opens an object of the request's archive.
+// open opens an object of the request's archive. If another one was stored under its key since it was looked up, its bytes must not be
+// taken for those of the first.
 func (rq *request) open(r ref) (*store.Object, error) {
 	o, err := rq.g.objects.Get(rq.ctx, store.Key{Bucket: rq.bucket, Name: r.key})
 	if err != nil {
 		return nil, err
+	}
+	if o.LSN != r.lsn {
+		_ = o.Close()
+		return nil, &requestError{status: http.StatusServiceUnavailable, message: "the instance was replaced at this moment: ask again"}
 	}
 	return o, nil
 }

@@ -88,8 +88,12 @@ func New(cfg Config) (*Gateway, error) {
 	}
 	g := &Gateway{objects: cfg.Objects, keyring: cfg.Keyring, logger: cfg.Logger, clock: cfg.Clock, region: cfg.Region, etags: cfg.ETags,
 		noAuth: cfg.NoAuth, xmlRoom: semaphore.NewWeighted(maxXMLInFlight), hostID: newHostID()}
-	if g.etags == "" {
+	switch g.etags {
+	case "":
 		g.etags = MD5
+	case MD5, Checksums:
+	default:
+		return nil, fmt.Errorf("s3: config: ETags is %q", g.etags)
 	}
 	if g.logger == nil {
 		g.logger = slog.New(slog.DiscardHandler)

@@ -28,7 +28,6 @@ type wal struct {
 
 	end     atomic.Uint64 // everything below it is durable
 	written uint64        // sequencer only: LSN of the next record; what lies between end and here is in flight
-	room    uint64        // sequencer only: LSN up to which the active segment has space on the disk
 	broken  error         // sequencer only: why nothing more is accepted
 
 	mu   sync.RWMutex // guards segs and their fields
@@ -211,55 +210,13 @@ func (l *wal) makeRoom(n int64) error {
 			return fullOr(err)
 		}
 	}
-	if l.written+uint64(n) <= l.room {
-		return nil
-	}
-	// What is not used is given back when the segment is sealed, or the log closed.
-	ahead := max(n, min(reserveAhead, l.limit-int64(LSN(l.written)-l.active().base)))
-	err := l.reserve(ahead)
-	if err != nil && vfs.IsNoSpace(err) && ahead > n {
-		err = l.reserve(n)
-	}
-	return fullOr(err)
-}
-
-// reserveAhead is how much space is asked for at once, bytes. Asking for each batch costs the file system a change of its
-// own metadata each time, which the next fdatasync has to write, too.
-const reserveAhead = 16 << 20
-
-func (l *wal) reserve(n int64) error {
 	seg := l.active()
 	f, err := l.files.acquire(l.path(seg))
 	if err != nil {
 		return fmt.Errorf("open active segment: %w", err)
 	}
 	defer f.release()
-	if err := f.Reserve(int64(LSN(l.written)-seg.base), n); err != nil {
-		return err
-	}
-	l.room = l.written + uint64(n)
-	return nil
-}
-
-// ahead is how many bytes of space the log has got and not used. Sequencer only.
-func (l *wal) ahead() uint64 { return l.room - min(l.room, l.written) }
-
-// giveBack returns the space that was reserved and not used. Where that fails, the sealer does it later.
-func (l *wal) giveBack() error {
-	seg := l.active()
-	if seg == nil || l.ahead() == 0 {
-		return nil
-	}
-	f, err := l.files.acquire(l.path(seg))
-	if err != nil {
-		return fmt.Errorf("open active segment: %w", err)
-	}
-	defer f.release()
-	size, err := f.Size()
-	if err != nil {
-		return err
-	}
-	return f.Truncate(size)
+	return fullOr(f.Reserve(int64(LSN(l.written)-seg.base), n))
 }
 
 // startSegment creates the file for the records from base on and hands the one before it to the sealer.
@@ -269,7 +226,6 @@ func (l *wal) startSegment(base LSN) error {
 		return fmt.Errorf("create segment: %w", err)
 	}
 	prev := l.active()
-	l.room = 0
 	l.mu.Lock()
 	if prev != nil && prev.end != base { // if it is, the sealer may be reading it
 		prev.end = base
@@ -377,8 +333,5 @@ func fullOr(err error) error {
 
 func (l *wal) close() error {
 	l.sealing.Wait()
-	if err := l.giveBack(); err != nil {
-		l.logger.Warn("reserved space not given back", "error", err)
-	}
 	return l.files.close()
 }

@@ -230,7 +230,7 @@ func (s *Store) Instances(ctx context.Context, bucket, study, series string, fn 
 	})
 }
 
-// InstanceInfo finds the object of an indexed instance by its SOP Instance UID alone: ErrNoBucket, ErrNotFound.
+// InstanceInfo finds the object of an indexed instance by its SOP Instance UID alone. Errors: ErrNoBucket, ErrNotFound.
 func (s *Store) InstanceInfo(_ context.Context, bucket, sop string) (Info, error) {
 	b, err := getBucket(s.catalog, bucket)
 	if err != nil {
@@ -246,13 +246,13 @@ func (s *Store) InstanceInfo(_ context.Context, bucket, sop string) (Info, error
 		return Info{}, ErrNotFound
 	}
 	e, err := getEntry(snap, b.ID, at.key)
-	if err != nil || e == nil || e.Instance == nil {
+	if err != nil || e == nil || e.Instance == nil || e.LSN != at.lsn {
 		return Info{}, firstError(err, fmt.Errorf("instance %s has no entry: %w", at.lsn, ErrCorrupt))
 	}
 	return e.info(Key{Bucket: bucket, Name: at.key}), nil
 }
 
-// Instance finds an indexed instance by its SOP Instance UID alone. Its frame table is left out: ErrNoBucket, ErrNotFound.
+// Instance finds the row of an indexed instance by its SOP Instance UID alone, as Instances gives it. Errors: ErrNoBucket, ErrNotFound.
 func (s *Store) Instance(_ context.Context, bucket, sop string) (InstanceRow, error) {
 	b, err := getBucket(s.catalog, bucket)
 	if err != nil {

@@ -72,8 +72,8 @@ type contents struct {
 	stamp     segment.Stamp // of the last record
 }
 
-// maxNoted bounds the memory of contents, at 20 MB: segments of smaller records are read again. Objects of 1 KB make 120 000 records in
-// a segment of the usual size.
+// maxNoted bounds the memory of contents, at 20 MB and as much again while they grow: segments of more records are read again.
+// Objects of 1 KB make 120 000 records in a segment of the usual size.
 const maxNoted = 1 << 19
 
 func newContents(base LSN) *contents { return &contents{base: base, end: base, digest: sha256.New()} }

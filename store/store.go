@@ -325,7 +325,7 @@ func (s *Store) nearlyFull(ops []*op) bool {
 		need += uint64(o.size())
 	}
 	s.metrics.space(free, total)
-	return free+s.wal.ahead() < need
+	return free < need
 }
 
 // reserve is the free space, in bytes, that only deletes may use.

@@ -81,15 +81,17 @@ const ioProcs = 2
 
 // headroom is how much more garbage may gather than the collector, which starts when the heap has doubled, would allow: a server at
 // work has a heap of 10 to 20 MB, and a tenth of its processor time went into collecting that again and again. It is a number of
-// bytes, and not a percentage (GOGC), so that a large heap costs no more of it than a small one.
+// bytes, and not a percentage, so that a large heap costs no more of it than a small one. Who sets GOGC or GOMEMLIMIT has decided.
 const headroom = 64 << 20
 
 func serve(ctx context.Context, cfg *Config, stdout, stderr io.Writer) error {
 	if os.Getenv("GOMAXPROCS") == "" {
 		runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + ioProcs)
 	}
-	ballast := make([]byte, headroom) // counts as heap, and is never touched: no page of it comes to be
-	defer runtime.KeepAlive(ballast)
+	if os.Getenv("GOGC") == "" && os.Getenv("GOMEMLIMIT") == "" {
+		ballast := make([]byte, headroom) // counts as heap, and is never touched: no page of it comes to be
+		defer runtime.KeepAlive(ballast)
+	}
 	logger, err := newLogger(cfg, stderr)
 	if err != nil {
 		return err
