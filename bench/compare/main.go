@@ -79,6 +79,11 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 	if o.Only, err = regexp.Compile(*only); err != nil {
 		return err
 	}
+	if o.Gantry != "" { // servers start in directories of their own
+		if o.Gantry, err = filepath.Abs(o.Gantry); err != nil {
+			return err
+		}
+	}
 	s, err := scenario.Open(*name)
 	if err != nil {
 		return err
