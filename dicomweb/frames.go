@@ -48,11 +48,11 @@ func (rq *request) frames() error {
 	if rq.route.badFrames {
 		return badRequest("frames are a list of numbers from 1, at most %d", maxFrames)
 	}
-	id, o, err := rq.openInstance()
+	o, err := rq.openInstance()
 	if err != nil {
 		return err
 	}
-	p, err := rq.framesOf(id, o)
+	p, err := rq.framesOf(o)
 	if err == nil {
 		return rq.sendPixels(p)
 	}
@@ -61,8 +61,8 @@ func (rq *request) frames() error {
 }
 
 // framesOf cuts the frames that the path names out of an instance.
-func (rq *request) framesOf(id *store.Identity, o *store.Object) (*pixels, error) {
-	table, err := frameTable(id, o)
+func (rq *request) framesOf(o *store.Object) (*pixels, error) {
+	table, err := frameTable(o)
 	if err != nil {
 		return nil, frameError(err)
 	}
@@ -75,7 +75,7 @@ func (rq *request) framesOf(id *store.Identity, o *store.Object) (*pixels, error
 			numbers = append(numbers, n+1)
 		}
 	}
-	p := &pixels{object: o, syntax: id.TransferSyntax, natural: part10.FrameMediaType(id.TransferSyntax)}
+	p := &pixels{object: o, syntax: o.Instance.TransferSyntax, natural: part10.FrameMediaType(o.Instance.TransferSyntax)}
 	computed := int64(-1)
 	for _, n := range numbers {
 		if n > table.Len() {
@@ -110,16 +110,16 @@ func computedLength(o *store.Object, n int) (int64, error) {
 }
 
 // frameTable finds where the frames of an instance are.
-func frameTable(id *store.Identity, o *store.Object) (*part10.FrameTable, error) {
+func frameTable(o *store.Object) (*part10.FrameTable, error) {
 	var table *part10.FrameTable
 	var err error
 	switch {
-	case id.FramesScan:
+	case o.Instance.FramesScan:
 		table, err = part10.ScanFrames(o, o.Size)
-	case len(id.Frames) == 0:
+	case len(o.Instance.Frames) == 0:
 		return nil, part10.ErrNoFrames
 	default:
-		table, err = part10.DecodeFrames(id.Frames)
+		table, err = part10.DecodeFrames(o.Instance.Frames)
 	}
 	if err != nil {
 		return nil, err
@@ -279,11 +279,11 @@ func (p *piece) copy(w io.Writer, o *store.Object) error {
 
 // bulkData serves the value of one element, named as in BulkDataURI (PS3.18 10.4.1.1.5).
 func (rq *request) bulkData() error {
-	id, o, err := rq.openInstance()
+	o, err := rq.openInstance()
 	if err != nil {
 		return err
 	}
-	p, err := rq.valueOf(id, o)
+	p, err := rq.valueOf(o)
 	if err != nil {
 		_ = o.Close()
 		return err
@@ -294,7 +294,7 @@ func (rq *request) bulkData() error {
 
 // valueOf finds the value that the path names. Compressed pixel data is one piece a frame, or one altogether if it has no
 // separate frames.
-func (rq *request) valueOf(id *store.Identity, o *store.Object) (*pixels, error) {
+func (rq *request) valueOf(o *store.Object) (*pixels, error) {
 	v, err := part10.Element(o, o.Size, rq.route.bulkPath)
 	switch {
 	case errors.Is(err, part10.ErrPath) || errors.Is(err, part10.ErrNoElement):
@@ -303,7 +303,7 @@ func (rq *request) valueOf(id *store.Identity, o *store.Object) (*pixels, error)
 		return nil, err
 	}
 	if v.Fragments != nil && rq.route.bulkPath == pixelDataTag {
-		p, err := rq.framesOf(id, o)
+		p, err := rq.framesOf(o)
 		if err == nil {
 			return p, nil
 		}
@@ -312,7 +312,7 @@ func (rq *request) valueOf(id *store.Identity, o *store.Object) (*pixels, error)
 	p := &pixels{object: o, syntax: explicitLE, natural: typeOctetStream}
 	switch {
 	case v.Fragments != nil:
-		p.syntax, p.natural = id.TransferSyntax, part10.FrameMediaType(id.TransferSyntax)
+		p.syntax, p.natural = o.Instance.TransferSyntax, part10.FrameMediaType(o.Instance.TransferSyntax)
 		one.ranges, one.size = v.Fragments, 0
 		for _, r := range v.Fragments {
 			one.size += r.Length

@@ -61,13 +61,12 @@ func (rq *request) instance() (store.Info, error) {
 }
 
 // openInstance opens the instance that the URL names.
-func (rq *request) openInstance() (*store.Identity, *store.Object, error) {
+func (rq *request) openInstance() (*store.Object, error) {
 	info, err := rq.instance()
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	o, err := rq.open(refOf(info.Instance, info.Name, info.LSN, info.Size))
-	return info.Instance, o, err
+	return rq.open(refOf(info.Instance, info.Name, info.LSN, info.Size))
 }
 
 // form is how instances are to be sent.

@@ -27,8 +27,7 @@ type body struct {
 	took   time.Duration      // by the hashes
 
 	md5      hash.Hash // nil if nobody wants it
-	tag      hash.Hash // of which the ETag is made where md5 is nil
-	tagShare bool      // tag is sum
+	tag      hash.Hash // of which the ETag is made where md5 is nil; nil if sum serves
 	sha      hash.Hash // nil unless the payload's SHA-256 is signed
 	sum      hash.Hash
 	sumShare bool      // sum is sha
@@ -100,9 +99,7 @@ func (b *body) tagWith(e ETags) {
 	switch {
 	case e == MD5 || b.wantMD5 != nil:
 		b.md5 = md5.New() //nolint:gosec // see the import
-	case b.algorithm == checksum.CRC64NVME:
-		b.tag, b.tagShare = b.sum, true
-	default:
+	case b.algorithm != checksum.CRC64NVME:
 		b.tag = checksum.CRC64NVME.New()
 	}
 }
@@ -236,10 +233,10 @@ func (b *body) Read(p []byte) (int, error) {
 	if n > 0 {
 		start := time.Now()
 		b.sum.Write(p[:n])
-		switch {
-		case b.md5 != nil:
+		if b.md5 != nil {
 			b.md5.Write(p[:n])
-		case !b.tagShare:
+		}
+		if b.tag != nil {
 			b.tag.Write(p[:n])
 		}
 		if b.sha != nil && !b.sumShare {
@@ -299,8 +296,11 @@ func (b *body) sums() (store.Sums, error) {
 
 // checkMD5 compares the MD5 with the one sent, if one was, and gives the ETag, or what it is made of.
 func (b *body) checkMD5() (store.Sums, error) {
-	if b.md5 == nil {
+	switch {
+	case b.tag != nil:
 		return store.Sums{Digest: b.tag.Sum(nil)}, nil
+	case b.md5 == nil:
+		return store.Sums{Digest: b.sum.Sum(nil)}, nil
 	}
 	var digest [md5.Size]byte
 	b.md5.Sum(digest[:0])

@@ -230,52 +230,52 @@ func (s *Store) Instances(ctx context.Context, bucket, study, series string, fn 
 	})
 }
 
-// InstanceInfo finds the object of an indexed instance by its SOP Instance UID alone. Errors: ErrNoBucket, ErrNotFound.
-func (s *Store) InstanceInfo(_ context.Context, bucket, sop string) (Info, error) {
+// byUID calls fn with where an indexed instance is, and a snapshot to read on in: ErrNoBucket, ErrNotFound, and fn's errors.
+func (s *Store) byUID(bucket, sop string, fn func(r catalog.Reader, bucket uint64, at *sopEntry) error) error {
 	b, err := getBucket(s.catalog, bucket)
 	if err != nil {
-		return Info{}, err
+		return err
 	}
 	snap := s.catalog.Snapshot()
 	defer snap.Close()
 	at, err := getIndexed(snap, b.ID, sop)
 	if err != nil {
-		return Info{}, err
+		return err
 	}
 	if at == nil {
-		return Info{}, ErrNotFound
+		return ErrNotFound
 	}
-	e, err := getEntry(snap, b.ID, at.key)
-	if err != nil || e == nil || e.Instance == nil || e.LSN != at.lsn {
-		return Info{}, firstError(err, fmt.Errorf("instance %s has no entry: %w", at.lsn, ErrCorrupt))
-	}
-	return e.info(Key{Bucket: bucket, Name: at.key}), nil
+	return fn(snap, b.ID, at)
+}
+
+// InstanceInfo finds the object of an indexed instance by its SOP Instance UID alone. Errors: ErrNoBucket, ErrNotFound.
+func (s *Store) InstanceInfo(_ context.Context, bucket, sop string) (info Info, err error) {
+	err = s.byUID(bucket, sop, func(r catalog.Reader, id uint64, at *sopEntry) error {
+		e, err := getEntry(r, id, at.key)
+		if err != nil || e == nil || e.Instance == nil || e.LSN != at.lsn {
+			return firstError(err, fmt.Errorf("instance %s has no entry: %w", at.lsn, ErrCorrupt))
+		}
+		info = e.info(Key{Bucket: bucket, Name: at.key})
+		return nil
+	})
+	return info, err
 }
 
 // Instance finds the row of an indexed instance by its SOP Instance UID alone, as Instances gives it. Errors: ErrNoBucket, ErrNotFound.
-func (s *Store) Instance(_ context.Context, bucket, sop string) (InstanceRow, error) {
-	b, err := getBucket(s.catalog, bucket)
-	if err != nil {
-		return InstanceRow{}, err
-	}
-	snap := s.catalog.Snapshot()
-	defer snap.Close()
-	at, err := getIndexed(snap, b.ID, sop)
-	if err != nil {
-		return InstanceRow{}, err
-	}
-	if at == nil {
-		return InstanceRow{}, ErrNotFound
-	}
-	v, ok, err := snap.Get(instanceKey(b.ID, at.study, at.series, at.lsn))
-	if err != nil || !ok {
-		return InstanceRow{}, firstError(err, fmt.Errorf("instance %s has no row: %w", at.lsn, ErrCorrupt))
-	}
-	d, err := decodeInstance(v)
-	if err != nil {
-		return InstanceRow{}, err
-	}
-	return d.row(at.study, at.series, at.lsn), nil
+func (s *Store) Instance(_ context.Context, bucket, sop string) (row InstanceRow, err error) {
+	err = s.byUID(bucket, sop, func(r catalog.Reader, id uint64, at *sopEntry) error {
+		v, ok, err := r.Get(instanceKey(id, at.study, at.series, at.lsn))
+		if err != nil || !ok {
+			return firstError(err, fmt.Errorf("instance %s has no row: %w", at.lsn, ErrCorrupt))
+		}
+		d, err := decodeInstance(v)
+		if err != nil {
+			return err
+		}
+		row = d.row(at.study, at.series, at.lsn)
+		return nil
+	})
+	return row, err
 }
 
 // Totals are the counters of a bucket.

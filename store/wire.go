@@ -34,25 +34,29 @@ func appendText[T ~string | ~[]byte](b []byte, s T) []byte {
 func appendUID(b []byte, uid string) []byte { return catalog.AppendUID(b, uid) }
 
 // appendETag takes 17 bytes for an MD5 sum in hexadecimal, and little more for one followed by a number: 0 and the string stand for
-// anything else, 1 and the sum for a sum, n+2 and the sum for a sum with the suffix -n.
+// anything else, and what etagOf makes an ETag of for those.
 func appendETag(b []byte, etag string) []byte {
-	var sum [md5.Size]byte
+	kind := uint64(1)
 	digits, suffix, parts := strings.Cut(etag, "-")
-	n, err := uint64(0), error(nil)
 	if parts {
-		n, err = strconv.ParseUint(suffix, 10, 32)
+		n, _ := strconv.ParseUint(suffix, 10, 32) // what is none does not come back as it was
+		kind = n + 2
 	}
-	plain := len(digits) != 2*md5.Size || err != nil || parts && suffix != strconv.FormatUint(n, 10)
-	if !plain {
-		_, err = hex.Decode(sum[:], []byte(digits))
-	}
-	if plain || err != nil || strings.ToLower(digits) != digits {
+	sum, err := hex.DecodeString(digits)
+	if err != nil || len(sum) != md5.Size || etagOf(kind, sum) != etag {
 		return appendStr(appendUint(b, 0), etag)
 	}
-	if parts {
-		n++
+	return append(appendUint(b, kind), sum...)
+}
+
+// etagOf is an MD5 sum in hexadecimal, with the suffix -n if kind is n+2.
+func etagOf(kind uint64, sum []byte) string {
+	var room [64]byte
+	out := hex.AppendEncode(room[:0], sum)
+	if kind > 1 {
+		out = strconv.AppendUint(append(out, '-'), kind-2, 10)
 	}
-	return append(appendUint(b, n+1), sum[:]...)
+	return string(out)
 }
 
 func appendStrs(b []byte, s []string) []byte {
@@ -171,9 +175,6 @@ func (d *decoder) text() string {
 }
 
 func (d *decoder) uid() string {
-	if d.err != nil {
-		return ""
-	}
 	uid, rest, err := catalog.CutUID(d.b)
 	if err != nil {
 		d.fail()
@@ -185,21 +186,17 @@ func (d *decoder) uid() string {
 
 // etag reads an ETag; see appendETag.
 func (d *decoder) etag() string {
-	n := d.uint()
-	if n == 0 {
+	kind := d.uint()
+	if kind == 0 {
 		return d.str()
 	}
 	if len(d.b) < md5.Size {
 		d.fail()
 		return ""
 	}
-	var room [48]byte
-	out := hex.AppendEncode(room[:0], d.b[:md5.Size])
+	sum := d.b[:md5.Size]
 	d.b = d.b[md5.Size:]
-	if n > 1 {
-		out = strconv.AppendUint(append(out, '-'), n-2, 10)
-	}
-	return string(out)
+	return etagOf(kind, sum)
 }
 
 // count reads the length of a list whose items take at least one byte each.
