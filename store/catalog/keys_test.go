@@ -56,7 +56,7 @@ func TestUIDsTakeHalfTheirLength(t *testing.T) {
 			t.Errorf("%q: %x, want %x", uid, key[1:], want)
 		}
 	}
-	for _, bad := range []string{"", "\x31", "\x01", "\xd0", "\x3f\x00", "\x31\x05", "\xff1.a"} {
+	for _, bad := range []string{"", "\x31", "\x01", "\xd0", "\x3f\x00", "\x31\x05", "\x01\x00", "\xff1.a"} {
 		if uid, _, err := catalog.CutUID([]byte(bad)); !errors.Is(err, catalog.ErrEncoding) {
 			t.Errorf("%x: %q, %v", bad, uid, err)
 		}
