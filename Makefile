@@ -34,7 +34,7 @@ lint:
 	go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0 run
 
 # Starts gantry and its peers (Debian's orthanc and orthanc-dicomweb; MinIO, built once into the user's cache), measures
-# them in turns and prints how they relate. BENCHFLAGS='-scenario full' takes an hour and tells everything.
+# them in turns and prints how they relate. BENCHFLAGS='-scenario s3' and '-scenario dicomweb' tell more.
 BENCHFLAGS ?=
 bench: build
 	go build -trimpath -o bin/bench-compare ./bench/compare

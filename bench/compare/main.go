@@ -54,7 +54,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 	fs := flag.NewFlagSet("compare", flag.ContinueOnError)
 	fs.SetOutput(stderr)
 	o := scenario.Options{Progress: stderr, Cache: cache}
-	name := fs.String("scenario", "quick", "scenario `file`, or a shipped one: quick, full, series500, listmillion")
+	name := fs.String("scenario", "quick", "scenario `file`, or a shipped one: quick, s3, dicomweb, series500, listmillion")
 	only := fs.String("only", "", "run only steps whose name matches this `expression`")
 	dir := fs.String("dir", cache, "directory on the disk to measure; data go into a new one below it")
 	jsonPath := fs.String("json", "", "write everything measured to this `file`")

@@ -12,7 +12,7 @@ import (
 )
 
 func TestShippedScenariosAreValid(t *testing.T) {
-	for _, name := range []string{"quick", "full", "series500", "listmillion", "running"} {
+	for _, name := range []string{"quick", "s3", "dicomweb", "series500", "listmillion", "running"} {
 		s, err := scenario.Open(name)
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
