@@ -30,6 +30,9 @@ const (
 	spaceTime      = 'y' // → commit time of the newest record
 )
 
+// scatteredSpaces are those in which the keys of a study lie apart. UIDs may be random (PS3.5 B.2).
+var scatteredSpaces = string([]byte{spaceSOP})
+
 // Kinds of garbage.
 const (
 	garbageStream = 's' // a stream of extents

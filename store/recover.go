@@ -93,7 +93,7 @@ func (s *Store) readTime() error {
 
 func (s *Store) openCatalog() error {
 	opts := catalog.Options{
-		FormatVersion: catalogFormat, LogID: s.site.logID, OverlayBytes: s.cfg.OverlayBytes,
+		FormatVersion: catalogFormat, LogID: s.site.logID, Scattered: scatteredSpaces, OverlayBytes: s.cfg.OverlayBytes,
 		OnError: func(err error) { s.cfg.Logger.Error("catalog", "error", err) },
 	}
 	var err error

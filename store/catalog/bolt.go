@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -52,6 +53,13 @@ type boltEngine struct {
 	stuck  atomic.Bool
 	// suspect is set once the marker was written.
 	suspect atomic.Bool
+
+	// scattered are the first bytes of the keys that are kept in runs.
+	scattered string
+	// runs and merge are the flusher's; readers use what their view has of them.
+	runs      *runs
+	merge     *merge // nil if none is under way
+	mergeRows int    // see minMergeRows
 }
 
 // Remove deletes the catalog at path, if there is one. It must not be open.
@@ -64,7 +72,7 @@ func Remove(path string) error {
 	return syncDir(filepath.Dir(path))
 }
 
-func openBolt(path string, stamp []byte) (e *boltEngine, err error) {
+func openBolt(path string, stamp []byte, scattered string) (e *boltEngine, err error) {
 	if _, err := os.Stat(path + suspectSuffix); err == nil {
 		return nil, fmt.Errorf("marked as suspect: %w", ErrCorrupt)
 	}
@@ -81,7 +89,7 @@ func openBolt(path string, stamp []byte) (e *boltEngine, err error) {
 			return nil, err
 		}
 	}
-	e = &boltEngine{path: path}
+	e = &boltEngine{path: path, scattered: scattered, mergeRows: minMergeRows}
 	defer e.guard(debug.SetPanicOnFault(true), &err)
 	if e.db, err = openFile(path); err != nil {
 		return nil, openError(err)
@@ -94,6 +102,9 @@ func openBolt(path string, stamp []byte) (e *boltEngine, err error) {
 		err = e.create(stamp)
 	} else {
 		err = e.inspect(stamp)
+	}
+	if err == nil {
+		err = e.openRuns()
 	}
 	if err == nil {
 		err = e.refresh()
@@ -214,13 +225,7 @@ func (e *boltEngine) write(changes *table, lsn uint64) (err error) {
 	if p := e.broken.Load(); p != nil {
 		return *p
 	}
-	if err = e.check(changes); err == nil {
-		err = e.update(changes, lsn)
-	}
-	if err == nil {
-		// Before this returns, readers must get what was written, for it leaves the overlay then.
-		err = e.refresh()
-	}
+	err = e.flush(changes, lsn)
 	if err == nil {
 		return nil
 	}
@@ -237,20 +242,43 @@ func (e *boltEngine) write(changes *table, lsn uint64) (err error) {
 	return err
 }
 
-// check looks at the pages that update is going to use, for update trusts them.
-func (e *boltEngine) check(changes *table) error {
+// flush writes changes in one transaction, as it were into the state that readers have now.
+func (e *boltEngine) flush(changes *table, lsn uint64) error {
 	v, err := e.acquire()
 	if err != nil {
 		return err
 	}
 	defer v.close()
-	list := make([]change, 1, changes.Len()+1)
-	list[0].key = string(lsnKey)
+	p, err := e.plan(v, changes)
+	if err != nil {
+		return err
+	}
+	p.rows = slices.Concat(p.filters, []row{{string(lsnKey), encodeLSN(lsn)}, {string(runsKey), p.runs.encode(p.merge)}}, p.rows)
 	changes.Scan(func(k string, value []byte) bool {
-		list = append(list, change{k, value == nil})
+		if !e.isScattered(k) {
+			p.rows = append(p.rows, row{k, value})
+		}
 		return true
 	})
-	if err = e.pages.checkChanges(uint64(v.tx.ID()), list); err != nil {
+	if err = e.check(v, p.rows); err != nil {
+		return err
+	}
+	if err = e.update(p.rows); err != nil {
+		return err
+	}
+	e.runs, e.merge = &p.runs, p.merge
+	// Before this returns, readers must get what was written, for it leaves the overlay then.
+	return e.refresh()
+}
+
+// check looks at the pages that update is going to use, for update trusts them.
+func (e *boltEngine) check(v *boltView, rows []row) error {
+	list := make([]change, len(rows))
+	for i, r := range rows {
+		list[i] = change{r.key, r.value == nil}
+	}
+	err := e.pages.checkChanges(uint64(v.tx.ID()), list)
+	if err != nil {
 		e.markSuspect()
 	}
 	return err
@@ -267,7 +295,7 @@ func isSyncFailure(err error) bool {
 	return strings.Contains(err.Error(), "file sync error")
 }
 
-func (e *boltEngine) update(changes *table, lsn uint64) (err error) {
+func (e *boltEngine) update(rows []row) (err error) {
 	defer func() {
 		if errors.Is(err, ErrCorrupt) {
 			e.stuck.Store(true)
@@ -280,19 +308,18 @@ func (e *boltEngine) update(changes *table, lsn uint64) (err error) {
 			return ErrCorrupt
 		}
 		b.FillPercent = fillPercent
-		var err error
-		changes.Scan(func(k string, v []byte) bool {
-			if v == nil {
-				err = b.Delete(viewBytes(k))
+		for _, r := range rows {
+			var err error
+			if r.value == nil {
+				err = b.Delete(viewBytes(r.key))
 			} else {
-				err = b.Put(viewBytes(k), v)
+				err = b.Put(viewBytes(r.key), r.value)
 			}
-			return err == nil
-		})
-		if err != nil {
-			return err
+			if err != nil {
+				return err
+			}
 		}
-		return b.Put(lsnKey, encodeLSN(lsn))
+		return nil
 	})
 }
 

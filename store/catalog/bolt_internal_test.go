@@ -34,7 +34,7 @@ func TestSyncFailureIsToldFromWriteFailure(t *testing.T) {
 // the next try works.
 func TestFailedWriteIsRolledBack(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "catalog.db")
-	e, err := openBolt(path, []byte("stamp"))
+	e, err := openBolt(path, []byte("stamp"), "")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -253,7 +253,7 @@ func (n *boltNode) measure(flags uint32) (used int64, ok bool) {
 	}
 	for i := range int(n.count) {
 		at, key, value, f := n.element(i)
-		if at != used || key < 1 || key > MaxKeyBytes || value > MaxValueBytes || f != flags {
+		if at != used || key < 1 || key > runKeyBytes+MaxKeyBytes || value > 1+MaxValueBytes || f != flags {
 			return 0, false
 		}
 		used += key + value

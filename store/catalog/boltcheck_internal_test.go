@@ -34,7 +34,7 @@ func rawPageOf(file []byte, id uint64) rawPage {
 func threeLevels(t *testing.T) (path string, file []byte, m boltMeta, root rawPage) {
 	t.Helper()
 	path = filepath.Join(t.TempDir(), "catalog.db")
-	e, err := openBolt(path, []byte("s"))
+	e, err := openBolt(path, []byte("s"), "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -91,7 +91,7 @@ func TestOpenOfRottenPages(t *testing.T) {
 			if err := os.WriteFile(path, file, filePerm); err != nil {
 				t.Fatal(err)
 			}
-			if _, err := openBolt(path, []byte("s")); !errors.Is(err, ErrCorrupt) {
+			if _, err := openBolt(path, []byte("s"), ""); !errors.Is(err, ErrCorrupt) {
 				t.Fatalf("open: %v", err)
 			}
 		})
@@ -107,7 +107,7 @@ func TestChildOfAnotherPage(t *testing.T) {
 	if err := os.WriteFile(path, file, filePerm); err != nil {
 		t.Fatal(err)
 	}
-	e, err := openBolt(path, []byte("s"))
+	e, err := openBolt(path, []byte("s"), "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -135,7 +135,7 @@ func TestRottenCousin(t *testing.T) {
 		if err := os.WriteFile(path, file, filePerm); err != nil {
 			t.Fatal(err)
 		}
-		e, err := openBolt(path, []byte("s"))
+		e, err := openBolt(path, []byte("s"), "")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -167,7 +167,7 @@ func TestFileEndsWithItsMapping(t *testing.T) {
 	was := mapSizes
 	defer func() { mapSizes = was }()
 	mapSizes = [...]int{1 << 25, 1 << 25, 1 << 25}
-	e, err := openBolt(filepath.Join(t.TempDir(), "catalog.db"), []byte("s"))
+	e, err := openBolt(filepath.Join(t.TempDir(), "catalog.db"), []byte("s"), "")
 	if err != nil {
 		t.Fatal(err)
 	}

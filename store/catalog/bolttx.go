@@ -1,8 +1,10 @@
 package catalog
 
 import (
+	"bytes"
 	"errors"
 	"runtime/debug"
+	"slices"
 	"sort"
 	"sync/atomic"
 
@@ -17,6 +19,7 @@ type boltView struct {
 	engine *boltEngine
 	tx     *bbolt.Tx
 	bucket *bbolt.Bucket
+	runs   []*sortedRun // newest first
 	// refs counts users, and one for being the current one. At 0 it is closed for good.
 	refs atomic.Int64
 }
@@ -26,7 +29,7 @@ func (e *boltEngine) newView() (v *boltView, err error) {
 	if e.stuck.Load() {
 		return nil, ErrCorrupt
 	}
-	v = &boltView{engine: e}
+	v = &boltView{engine: e, runs: e.runs.live}
 	v.refs.Store(1)
 	defer func() {
 		switch {
@@ -88,9 +91,14 @@ func (v *boltView) close() {
 
 func (v *boltView) get(key []byte) (value []byte, ok bool, err error) {
 	defer v.engine.guard(debug.SetPanicOnFault(true), &err)
-	inside := v.bucket.Get(key)
-	if inside == nil {
-		return nil, false, nil
+	var inside []byte
+	if v.engine.isScattered(viewString(key)) {
+		inside, err = v.find(key)
+	} else {
+		inside = v.bucket.Get(key)
+	}
+	if inside == nil || err != nil {
+		return nil, false, err
 	}
 	if err := v.inspect(key, inside); err != nil {
 		return nil, false, err
@@ -108,25 +116,38 @@ func (v *boltView) inspect(key, value []byte) error {
 	return nil
 }
 
-func (v *boltView) cursor(b bounds) engineCursor {
-	return &boltCursor{view: v, cursor: v.bucket.Cursor(), bounds: b}
+func (v *boltView) cursors(b bounds) (out []engineCursor) {
+	if v.engine.meetsScattered(b) {
+		for _, r := range v.runs {
+			out = append(out, v.runCursor(b, r))
+		}
+	}
+	return append(out, &boltCursor{view: v, cursor: v.bucket.Cursor(), bounds: b})
 }
 
-// maxRunBytes ends a run early when its values are large.
-const maxRunBytes = 64 << 10
+func (v *boltView) runCursor(b bounds, r *sortedRun) *boltCursor {
+	return &boltCursor{view: v, cursor: v.bucket.Cursor(), bounds: b, prefix: runKey(rowKind, r.id)}
+}
 
-// boltCursor reads runs. What it hands out are copies: bbolt's own bytes end with the transaction.
+// maxStretchBytes ends a stretch early when its values are large.
+const maxStretchBytes = 64 << 10
+
+// boltCursor reads stretches. What it hands out are copies: bbolt's own bytes end with the transaction.
 type boltCursor struct {
 	view   *boltView
 	cursor *bbolt.Cursor
 	bounds bounds
+	// prefix of the keys of a sorted run; nil for keys that are not scattered.
+	prefix []byte
+	// marked is for merges: values keep their marks.
+	marked bool
 	// pos, unbounded: where the next load begins, if fresh.
 	pos              string
 	unbounded, fresh bool
 	end              bool
 	// last is the key read last, empty if none was since seek.
 	last string
-	// pairBytes is the mean size of a pair in the last run: how much room the next one needs.
+	// pairBytes is the mean size of a pair in the last stretch: how much room the next one needs.
 	pairBytes int
 }
 
@@ -134,7 +155,7 @@ func (c *boltCursor) seek(pos string, unbounded bool) {
 	c.pos, c.unbounded, c.fresh, c.end, c.last = pos, unbounded, true, false, ""
 }
 
-func (c *boltCursor) load(r *run, n int) (err error) {
+func (c *boltCursor) load(r *stretch, n int) (err error) {
 	r.keys, r.values = r.keys[:0], r.values[:0]
 	if c.end {
 		return nil
@@ -142,11 +163,17 @@ func (c *boltCursor) load(r *run, n int) (err error) {
 	defer c.view.engine.guard(debug.SetPanicOnFault(true), &err)
 	var block []byte
 	total := 0
-	for len(r.keys) < n && total < maxRunBytes {
+	for len(r.keys) < n && total < maxStretchBytes {
 		k, v := c.step()
-		if k == nil || k[0] == reservedByte {
+		if !c.holds(k) {
 			c.end = true
 			break
+		}
+		k = k[len(c.prefix):]
+		if c.prefix != nil && !c.marked {
+			if v, err = c.view.unmark(v); err != nil {
+				return err
+			}
 		}
 		if err := c.view.inspect(k, v); err != nil {
 			return err
@@ -157,14 +184,17 @@ func (c *boltCursor) load(r *run, n int) (err error) {
 		size := len(k) + len(v)
 		if size > cap(block)-len(block) {
 			left := (n - len(r.keys)) * (c.pairBytes + c.pairBytes/32 + 1)
-			block = make([]byte, 0, max(size, min(left, maxRunBytes)))
+			block = make([]byte, 0, max(size, min(left, maxStretchBytes)))
 		}
 		at := len(block)
 		block = append(append(block, k...), v...)
 		mid := at + len(k)
 		c.last = viewString(block[at:mid])
 		r.keys = append(r.keys, c.last)
-		r.values = append(r.values, block[mid:len(block):len(block)])
+		if v != nil {
+			v = block[mid:len(block):len(block)]
+		}
+		r.values = append(r.values, v)
 		total += size
 	}
 	if len(r.keys) > 0 {
@@ -172,6 +202,14 @@ func (c *boltCursor) load(r *run, n int) (err error) {
 	}
 	c.trim(r)
 	return nil
+}
+
+// holds tells whether a row of the bucket is one of those that the cursor reads.
+func (c *boltCursor) holds(key []byte) bool {
+	if c.prefix != nil {
+		return bytes.HasPrefix(key, c.prefix) && len(key) > len(c.prefix)
+	}
+	return key != nil && key[0] != reservedByte
 }
 
 // inOrder tells whether key may follow the last one. Among damaged pages a cursor may run in a circle.
@@ -186,7 +224,7 @@ func (c *boltCursor) inOrder(key string) bool {
 }
 
 // trim drops what lies past the end of the range.
-func (c *boltCursor) trim(r *run) {
+func (c *boltCursor) trim(r *stretch) {
 	n := len(r.keys)
 	if n == 0 || !c.bounds.past(r.keys[n-1]) {
 		return
@@ -204,11 +242,18 @@ func (c *boltCursor) step() (key, value []byte) {
 		return c.cursor.Next()
 	}
 	c.fresh = false
-	if !c.bounds.reverse {
-		return c.cursor.Seek(viewBytes(c.pos))
+	pos := viewBytes(c.pos)
+	if c.prefix != nil {
+		pos = append(slices.Clip(c.prefix), pos...)
 	}
-	if !c.unbounded {
-		if k, _ := c.cursor.Seek(viewBytes(c.pos)); k != nil {
+	if !c.bounds.reverse {
+		return c.cursor.Seek(pos)
+	}
+	if c.unbounded {
+		pos = PrefixEnd(c.prefix)
+	}
+	if pos != nil {
+		if k, _ := c.cursor.Seek(pos); k != nil {
 			return c.cursor.Prev()
 		}
 	}

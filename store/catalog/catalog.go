@@ -15,6 +15,9 @@ type Options struct {
 	// file that was made with others.
 	FormatVersion uint32
 	LogID         string
+	// Scattered are first bytes of keys that come in no order, such as hashes: to write them costs far less then, to look one up a little more.
+	// A change of it needs another FormatVersion.
+	Scattered string
 
 	// OverlayBytes bounds both overlays together (64 MiB). A batch larger than that is taken by an empty overlay only.
 	OverlayBytes int64
@@ -101,7 +104,7 @@ func Open(path string, opts Options) (*Catalog, error) {
 	if err != nil {
 		return nil, err
 	}
-	e, err := openBolt(path, opts.stamp())
+	e, err := openBolt(path, opts.stamp(), opts.Scattered)
 	if err != nil {
 		return nil, fmt.Errorf("open catalog: %w", err)
 	}

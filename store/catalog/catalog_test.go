@@ -51,7 +51,8 @@ func eachDisk(t *testing.T, fn func(t *testing.T, d disk)) {
 	}
 }
 
-var manual = catalog.Options{FormatVersion: 1, LogID: "log", Manual: true}
+// manual has keys of both kinds among those of the tests.
+var manual = catalog.Options{FormatVersion: 1, LogID: "log", Scattered: "ak\xfe", Manual: true}
 
 func mustOpen(t testing.TB, d disk, o catalog.Options) *catalog.Catalog {
 	t.Helper()

@@ -20,21 +20,22 @@ type engine interface {
 // engineTx is one view. Its cursors are for one goroutine each.
 type engineTx interface {
 	get(key []byte) (value []byte, ok bool, err error)
-	cursor(b bounds) engineCursor
+	// cursors read a range as layers, newest first: a key in an earlier one hides the same key in a later one, and a nil value deletes.
+	cursors(b bounds) []engineCursor
 	close()
 }
 
-// engineCursor reads runs of keys in the direction of its bounds.
+// engineCursor reads stretches of keys in the direction of its bounds.
 type engineCursor interface {
 	// seek makes the next load begin at the first key at or after pos or, in reverse, at the last key before pos.
 	// unbounded stands for the very end in reverse.
 	seek(pos string, unbounded bool)
-	// load replaces the run by about n next keys, fewer at the end and for large values. An empty run means the end.
-	load(r *run, n int) error
+	// load replaces the stretch by about n next keys, fewer at the end and for large values. An empty stretch means the end.
+	load(r *stretch, n int) error
 }
 
-// run is a piece of an engine's contents. Its keys and values are copies that are never written again.
-type run struct {
+// stretch is a piece of an engine's contents. Its keys and values are copies that are never written again.
+type stretch struct {
 	keys   []string
 	values [][]byte
 }

@@ -81,7 +81,9 @@ func newIterator(b bounds, s *Snapshot, above []*table) *Iterator {
 			it.sources = append(it.sources, source{iter: t.Iter(), reverse: b.reverse})
 		}
 	}
-	it.sources = append(it.sources, source{engine: s.tx.cursor(b), reverse: b.reverse})
+	for _, c := range s.tx.cursors(b) {
+		it.sources = append(it.sources, source{engine: c, reverse: b.reverse})
+	}
 	return it
 }
 
@@ -217,10 +219,10 @@ func (it *Iterator) fail(err error) bool {
 	return false
 }
 
-// Lengths of the runs read from an engine: short after a seek, for skip-scans take one key of each, longer in a scan.
+// Lengths of the stretches read from an engine: short after a seek, for skip-scans take one key of each, longer in a scan.
 const (
-	firstRunKeys = 4
-	maxRunKeys   = 96
+	firstStretchKeys = 4
+	maxStretchKeys   = 96
 )
 
 // source is one layer below an iterator: a table, or the engine.
@@ -230,11 +232,11 @@ type source struct {
 	ok      bool
 	reverse bool
 	iter    btree.MapIter[string, []byte]
-	// engine is nil for a table. run is what was read ahead, at is where key is in it, want how long the next one should be.
-	engine engineCursor
-	run    run
-	at     int
-	want   int
+	// engine is nil for a table. stretch is what was read ahead, at is where key is in it, want how long the next one should be.
+	engine  engineCursor
+	stretch stretch
+	at      int
+	want    int
 }
 
 func (s *source) seek(pos string, unbounded, ahead bool) error {
@@ -245,11 +247,11 @@ func (s *source) seek(pos string, unbounded, ahead bool) error {
 		s.seekTable(pos, unbounded)
 		return nil
 	}
-	if ahead && s.seekRun(pos) {
+	if ahead && s.seekStretch(pos) {
 		return nil
 	}
 	s.engine.seek(pos, unbounded)
-	s.want = firstRunKeys
+	s.want = firstStretchKeys
 	return s.load()
 }
 
@@ -265,9 +267,9 @@ func (s *source) seekTable(pos string, unbounded bool) {
 	s.take()
 }
 
-// seekRun looks for pos in what was read ahead.
-func (s *source) seekRun(pos string) bool {
-	rest := s.run.keys[s.at:]
+// seekStretch looks for pos in what was read ahead.
+func (s *source) seekStretch(pos string) bool {
+	rest := s.stretch.keys[s.at:]
 	i := sort.Search(len(rest), func(i int) bool {
 		if s.reverse {
 			return rest[i] < pos
@@ -278,7 +280,7 @@ func (s *source) seekRun(pos string) bool {
 		return false
 	}
 	s.at += i
-	s.key, s.value = s.run.keys[s.at], s.run.values[s.at]
+	s.key, s.value = s.stretch.keys[s.at], s.stretch.values[s.at]
 	return true
 }
 
@@ -292,8 +294,8 @@ func (s *source) next() error {
 		s.take()
 		return nil
 	}
-	if s.at++; s.at < len(s.run.keys) {
-		s.key, s.value = s.run.keys[s.at], s.run.values[s.at]
+	if s.at++; s.at < len(s.stretch.keys) {
+		s.key, s.value = s.stretch.keys[s.at], s.stretch.values[s.at]
 		return nil
 	}
 	return s.load()
@@ -307,13 +309,13 @@ func (s *source) take() {
 
 func (s *source) load() error {
 	s.at = 0
-	if err := s.engine.load(&s.run, s.want); err != nil {
+	if err := s.engine.load(&s.stretch, s.want); err != nil {
 		s.ok = false
 		return err
 	}
-	s.want = min(s.want*4, maxRunKeys)
-	if s.ok = len(s.run.keys) > 0; s.ok {
-		s.key, s.value = s.run.keys[0], s.run.values[0]
+	s.want = min(s.want*4, maxStretchKeys)
+	if s.ok = len(s.stretch.keys) > 0; s.ok {
+		s.key, s.value = s.stretch.keys[0], s.stretch.values[0]
 	}
 	return nil
 }

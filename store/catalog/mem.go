@@ -126,16 +126,16 @@ func (t *memTx) get(key []byte) ([]byte, bool, error) {
 
 func (t *memTx) close() {}
 
-func (t *memTx) cursor(b bounds) engineCursor {
-	return &memCursor{source: source{iter: t.table.Iter(), reverse: b.reverse}}
+func (t *memTx) cursors(b bounds) []engineCursor {
+	return []engineCursor{&memCursor{source: source{iter: t.table.Iter(), reverse: b.reverse}}}
 }
 
-// memCursor reads runs from a table.
+// memCursor reads stretches from a table.
 type memCursor struct{ source source }
 
 func (c *memCursor) seek(pos string, unbounded bool) { c.source.seekTable(pos, unbounded) }
 
-func (c *memCursor) load(r *run, n int) error {
+func (c *memCursor) load(r *stretch, n int) error {
 	r.keys, r.values = r.keys[:0], r.values[:0]
 	for ; n > 0 && c.source.ok; n-- {
 		r.keys = append(r.keys, c.source.key)

@@ -6,17 +6,28 @@ import (
 )
 
 // layoutVersion is that of this package's own part of the file. Part of the format, never reuse a number.
-const layoutVersion = 1
+const layoutVersion = 2
 
 // Reserved keys of the bbolt file. Part of the format, never rename. All data lies in one bucket:
 //
 //	key          value
-//	00 's'       stamp: layout version (1 byte) | format version (4 bytes, big endian) | log id
+//	00 'f'       filter of a sorted run: its id (4 bytes, big endian), a number (4) → blocks (see filter)
 //	00 'l'       applied LSN (8 bytes, big endian), written in the transaction of the changes up to it
-//	01..ff ...   the owner's keys
+//	00 'r'       list of the sorted runs (see runs)
+//	00 's'       stamp: layout version (1 byte) | format version (4 bytes, big endian) | log id
+//	00 't'       row of a sorted run: its id (4 bytes, big endian), a scattered key → nothing if deleted, else 01 and the value
+//	01..ff ...   the owner's keys, but the scattered ones
 var (
 	stampKey = []byte{reservedByte, 's'}
 	lsnKey   = []byte{reservedByte, 'l'}
+	runsKey  = []byte{reservedByte, 'r'}
+)
+
+// Kinds of the reserved keys that there are many of; an id follows.
+const (
+	filterKind  = 'f'
+	rowKind     = 't'
+	runKeyBytes = 2 + 4
 )
 
 func (o Options) stamp() []byte {
