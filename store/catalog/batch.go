@@ -16,6 +16,8 @@ const (
 const (
 	minBlockBytes = 1 << 10
 	maxBlockBytes = 32 << 10
+	// ownBytes is the length from which on a value does not lie in a block.
+	ownBytes = 256
 )
 
 // Batch collects changes that become visible together. It reads through: Get and Iter show its own changes over those
@@ -52,16 +54,14 @@ func (b *Batch) Put(key, value []byte) {
 		return
 	}
 	if b.check(key) {
-		k, v := b.keep(key, value)
-		b.changes.Set(k, v)
+		b.bytes -= setEntry(&b.changes, b.keep(key), b.keepValue(value))
 	}
 }
 
 // Delete removes key; it need not exist.
 func (b *Batch) Delete(key []byte) {
 	if b.check(key) {
-		k, _ := b.keep(key, nil)
-		b.changes.Set(k, nil)
+		b.bytes -= setEntry(&b.changes, b.keep(key), nil)
 	}
 }
 
@@ -132,18 +132,30 @@ func (b *Batch) fail(err error) {
 	}
 }
 
-// keep copies key and value into the batch's memory.
-func (b *Batch) keep(key, value []byte) (string, []byte) {
-	n := len(key) + len(value)
-	if n > cap(b.block)-len(b.block) {
-		size := max(b.nextLen, n)
+// keep copies a key into the batch's memory.
+func (b *Batch) keep(key []byte) string {
+	b.bytes += entryOverheadBytes
+	return viewString(b.keepBytes(key))
+}
+
+// keepValue copies a value. One that is long has memory of its own, which is free again once the value is replaced: rows of studies are,
+// with each of their instances.
+func (b *Batch) keepValue(value []byte) []byte {
+	if len(value) < ownBytes {
+		return b.keepBytes(value)
+	}
+	b.bytes += int64(len(value))
+	return append(make([]byte, 0, len(value)), value...)
+}
+
+func (b *Batch) keepBytes(in []byte) []byte {
+	if len(in) > cap(b.block)-len(b.block) {
+		size := max(b.nextLen, len(in))
 		b.block = make([]byte, 0, size)
 		b.bytes += int64(size)
 		b.nextLen = min(2*b.nextLen, maxBlockBytes)
 	}
-	b.bytes += entryOverheadBytes
 	at := len(b.block)
-	b.block = append(append(b.block, key...), value...)
-	mid, end := at+len(key), at+n
-	return viewString(b.block[at:mid:mid]), b.block[mid:end:end]
+	b.block = append(b.block, in...)
+	return b.block[at:len(b.block):len(b.block)]
 }

@@ -496,3 +496,26 @@ func (h *modelRun) walk(r catalog.Reader, m model, between func()) {
 		}
 	}
 }
+
+// TestReplacedValuesAreNotCounted puts long values of one key again and again, as each instance does with the row of its study.
+func TestReplacedValuesAreNotCounted(t *testing.T) {
+	eachDisk(t, func(t *testing.T, d disk) {
+		c := mustOpen(t, d, manual)
+		for lsn := range uint64(1000) {
+			b := c.NewBatch()
+			for range 3 {
+				b.Put([]byte("study"), make([]byte, 4<<10))
+			}
+			if got := b.Bytes(); got > 8<<10 {
+				t.Fatalf("a batch of one long value takes %d bytes", got)
+			}
+			if err := c.Commit(b, lsn); err != nil {
+				t.Fatal(err)
+			}
+		}
+		// What stays of each batch is the block that its keys lie in.
+		if got := c.Stats().ActiveBytes; got > 1000*(1<<10)+8<<10 {
+			t.Errorf("%d bytes for one value of 4 KiB", got)
+		}
+	})
+}

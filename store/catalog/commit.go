@@ -74,7 +74,7 @@ func (c *Catalog) admitLocked(b *Batch, lsn uint64) (bool, error) {
 func (c *Catalog) applyLocked(b *Batch, lsn uint64) {
 	o := c.active
 	b.changes.Scan(func(k string, v []byte) bool {
-		o.table.Set(k, v)
+		o.bytes -= setEntry(&o.table, k, v)
 		return true
 	})
 	if b.changes.Len() > 0 {

@@ -18,6 +18,8 @@
 //	      |  one transaction
 //	engine              bbolt file, or a MemDisk in tests of crashes
 //
+// Keys that come in no order ([Options.Scattered]) the bbolt file keeps as sorted runs, one a flush, which are merged by and by: see runs.go.
+//
 // # Rules for users
 //
 //   - Keys are 1 to [MaxKeyBytes] bytes and don't begin with 0x00, values are at most [MaxValueBytes]. Other input is

@@ -17,7 +17,7 @@ const entryOverheadBytes = 96
 // overlay is a table with what the flusher has to know about it.
 type overlay struct {
 	table table
-	// bytes counts everything that was put in, also what was overwritten later: its memory is shared with what lives.
+	// bytes counts what was put in, also short values that were replaced later: their memory is shared with what lives.
 	bytes int64
 	// seq counts commits; that of an overlay is the last one in it.
 	seq uint64
@@ -25,6 +25,18 @@ type overlay struct {
 	lsn uint64
 	// since is when the first commit came, zero if none did.
 	since time.Time
+}
+
+// setEntry sets a key, and returns the bytes that are free again since it was there before.
+func setEntry(t *table, key string, value []byte) (free int64) {
+	was, replaced := t.Set(key, value)
+	if replaced {
+		free = entryOverheadBytes
+	}
+	if len(was) >= ownBytes {
+		free += int64(len(was))
+	}
+	return free
 }
 
 // dirty tells whether there is anything that the engine lacks: a commit without keys counts, for its LSN.

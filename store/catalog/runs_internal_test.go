@@ -2,12 +2,15 @@ package catalog
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"math/rand/v2"
+	"os"
 	"path/filepath"
 	"slices"
 	"testing"
+	"time"
 
 	"go.etcd.io/bbolt"
 )
@@ -159,4 +162,124 @@ func runRows(t *testing.T, c *Catalog) (got, want int) {
 		want += r.rows
 	}
 	return got, want
+}
+
+// fillRuns makes a closed catalog with runs of several levels, and a merge under way.
+func fillRuns(t *testing.T) (path string) {
+	t.Helper()
+	path = filepath.Join(t.TempDir(), "catalog")
+	c := scatteredCatalog(t, path)
+	for round := range mergeRuns + 2 {
+		changes := map[string]string{}
+		for i := range 40 {
+			changes[fmt.Sprintf("s%03d", (round*7+i*13)%600)] = fmt.Sprint(round)
+		}
+		commitAll(t, c, changes, uint64(round+1))
+	}
+	if c.engine.(*boltEngine).merge == nil {
+		t.Fatal("no merge is under way")
+	}
+	if err := c.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// TestRottenRuns damages what runs are made of. Whoever meets it must say so, and the next start, too.
+func TestRottenRuns(t *testing.T) {
+	first := func(kind byte) func(*bbolt.Bucket) (key, value []byte) {
+		return func(b *bbolt.Bucket) ([]byte, []byte) {
+			k, v := b.Cursor().Seek([]byte{reservedByte, kind})
+			return slices.Clone(k), slices.Clone(v)
+		}
+	}
+	list := func(b *bbolt.Bucket) ([]byte, []byte) { return runsKey, slices.Clone(b.Get(runsKey)) }
+	for _, tc := range []struct {
+		name   string
+		row    func(*bbolt.Bucket) (key, value []byte)
+		damage func(v []byte) []byte
+		open   bool // finds it
+	}{
+		{"bit of a filter", first(filterKind), func(v []byte) []byte { v[10] ^= 4; return v }, true},
+		{"filter gone", first(filterKind), func([]byte) []byte { return nil }, true},
+		{"filter cut", first(filterKind), func(v []byte) []byte { return v[:2] }, true},
+		{"list cut", list, func(v []byte) []byte { return v[:4] }, true},
+		{"list of more runs than fit", list, func(v []byte) []byte { v[1] = 0x7f; return v }, true},
+		{"mark of a row", first(rowKind), func(v []byte) []byte { v[0] = 9; return v }, false},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			path := fillRuns(t)
+			db, err := bbolt.Open(path, filePerm, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := db.Update(func(tx *bbolt.Tx) error {
+				b := tx.Bucket(bucketName)
+				k, v := tc.row(b)
+				if v = tc.damage(v); v == nil {
+					return b.Delete(k)
+				}
+				return b.Put(k, v)
+			}); err != nil {
+				t.Fatal(err)
+			}
+			if err := db.Close(); err != nil {
+				t.Fatal(err)
+			}
+			c, err := Open(path, Options{Manual: true, Scattered: "s"})
+			if errors.Is(err, ErrCorrupt) && tc.open {
+				return
+			}
+			if err != nil || tc.open {
+				t.Fatalf("open: %v", err)
+			}
+			if err := c.Check(t.Context()); !errors.Is(err, ErrCorrupt) {
+				t.Errorf("scan: %v", err)
+			}
+			_ = c.Close()
+			if _, err := Open(path, Options{Manual: true, Scattered: "s"}); !errors.Is(err, ErrCorrupt) {
+				t.Errorf("open after damage was seen: %v", err)
+			}
+		})
+	}
+}
+
+// TestRandomDamageOfRuns uses damaged files in every way: errors are fine, crashes and hangs are not.
+func TestRandomDamageOfRuns(t *testing.T) {
+	whole, err := os.ReadFile(fillRuns(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	seed := uint64(time.Now().UnixNano())
+	t.Logf("seed %d", seed)
+	r := rand.New(rand.NewPCG(seed, 1))
+	for i := range 60 {
+		path := filepath.Join(t.TempDir(), fmt.Sprint(i))
+		data := slices.Clone(whole)
+		for range 1 + r.IntN(20) {
+			data[2*4096+r.IntN(len(data)-2*4096)] = byte(r.IntN(256))
+		}
+		if err := os.WriteFile(path, data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		c, err := Open(path, Options{Manual: true, Scattered: "s"})
+		if err != nil {
+			continue
+		}
+		for i := range 600 {
+			_, _, _ = c.Get(fmt.Appendf(nil, "s%03d", i))
+		}
+		for round := range 2 * mergeRuns {
+			b := c.NewBatch()
+			for i := range 20 {
+				b.Put(fmt.Appendf(nil, "s%03d", (round+i*31)%600), []byte("x"))
+			}
+			_ = c.Commit(b, uint64(1000+round))
+			if c.Flush(t.Context()) != nil {
+				break
+			}
+		}
+		_ = c.Check(t.Context())
+		_ = c.Close()
+	}
 }
