@@ -17,7 +17,7 @@ type txn struct {
 	*catalog.Batch
 	log     recordReader
 	pending map[LSN]*record // records of this batch, which are not in the log yet
-	// inFlight are the batches before this one that are written and not yet durable. Their payloads may be read from the log
+	// inFlight are the batches before this one that are durable and not yet acknowledged. Their payloads may be read from the log
 	// alone: their buffers are given back when they land.
 	inFlight []*txn
 	next     uint64 // LSN of the next record, while a batch is prepared

@@ -2,22 +2,21 @@ package store
 
 import (
 	"errors"
+	"fmt"
 	"sync"
-	"time"
 )
 
-// maxFlight is how many batches may be written and not yet durable.
+// maxFlight is how many batches may be durable here and not yet acknowledged.
 const maxFlight = 8
 
-// flight is the batches between the sequencer, which writes them, and the syncer, which makes them durable, visible and
-// acknowledged, in order. So the next batch is decided on and written while the disk is busy with the ones before it, and
-// one fdatasync serves all that were written until it began.
+// flight is the batches between the sequencer, which makes them durable, and the settler, which makes them visible and
+// acknowledges them, in order. So the next batch is decided on and written while the ones before it are on their way to the mirror.
 type flight struct {
 	queue chan *batch
 
 	mu      sync.Mutex // guards batches and err
 	batches []*batch   // oldest first
-	err     error      // why nothing in flight counts any more; the sequencer deals with it in land
+	err     error      // why nothing is acknowledged any more; the sequencer deals with it in land
 	landed  sync.Cond  // a batch has left
 }
 
@@ -27,7 +26,7 @@ func newFlight() *flight {
 	return f
 }
 
-// launch hands a batch to the syncer.
+// launch hands a batch to the settler.
 func (f *flight) launch(b *batch) {
 	f.mu.Lock()
 	f.batches = append(f.batches, b)
@@ -80,79 +79,67 @@ func (f *flight) leave() {
 	f.landed.Signal()
 }
 
-// errMirror marks a failure of the mirror, after which nothing may be acknowledged here (DESIGN §7 decides when that is).
-var errMirror = errors.New("mirror")
-
-// land deals with a failure of what was in flight: the segment is poisoned, and a new epoch begins where the last durable
-// batch ends. Sequencer only.
+// land ends the log after a failure of what was in flight. Sequencer only.
 func (s *Store) land() {
 	if s.flight.failure() == nil {
 		return
 	}
-	err := s.flight.drain()
-	switch {
-	case s.wal.broken != nil:
-	case errors.Is(err, errMirror) || errors.Is(err, ErrBroken):
-		s.wal.broken = errors.Join(ErrBroken, err)
-	default:
-		s.wal.poison(err)
-		s.newEpoch()
-	}
-	if s.wal.broken != nil {
-		s.brokenState.set(s.wal.broken)
-	}
-	s.wal.written = s.wal.end.Load()
+	s.wal.broken = errors.Join(s.wal.broken, ErrBroken, s.flight.drain())
+	s.brokenState.set(s.wal.broken)
 	s.flight.mu.Lock()
 	s.flight.err = nil
 	s.flight.mu.Unlock()
 }
 
-// settle is the syncer: the one goroutine that makes batches durable and acknowledges them.
+// giveUp deals with a batch that could not be written or made durable: the segment is poisoned, and a new epoch begins where the last
+// batch that counts ends. Sequencer only.
+func (s *Store) giveUp(b *batch, cause error) error {
+	s.awaitMirror(b) // which may use its bytes
+	if s.flight.drain() == nil {
+		s.wal.poison(cause)
+		s.newEpoch()
+	}
+	s.land()
+	if s.wal.broken != nil {
+		s.brokenState.set(s.wal.broken)
+	}
+	s.wal.written = s.wal.end.Load()
+	return errors.Join(fullOr(cause), s.wal.broken)
+}
+
+// settle is the settler: the one goroutine that acknowledges.
 func (s *Store) settle() {
 	defer close(s.stopped)
 	defer s.comparing.Wait()
-	group := make([]*batch, 0, maxFlight)
 	for b := range s.flight.queue {
-		group = append(group[:0], b)
-		for len(s.flight.queue) > 0 {
-			group = append(group, <-s.flight.queue)
-		}
-		s.settleGroup(group)
-		clear(group)
+		s.settleBatch(b)
 	}
 }
 
-func (s *Store) settleGroup(group []*batch) {
-	if s.flight.failure() == nil {
-		if err := s.syncGroup(group); err != nil {
-			s.flight.fail(err)
+func (s *Store) settleBatch(b *batch) {
+	s.awaitMirror(b)
+	err := b.err
+	if err == nil {
+		err = s.flight.failure()
+	}
+	if err == nil {
+		if err = s.publish(b); err != nil {
+			s.flight.fail(errors.Join(ErrBroken, err))
 		}
 	}
-	for _, b := range group {
-		s.awaitMirror(b)
-		err := b.err
-		if err == nil {
-			err = s.flight.failure()
-		}
-		if err == nil {
-			if err = s.publish(b); err != nil {
-				s.flight.fail(errors.Join(ErrBroken, err))
-			}
-		}
-		if b.tx != nil {
-			b.tx.inFlight = nil // else each transaction would keep all before it alive
-		}
-		for _, o := range b.ops {
-			out := o.outcome(err)
-			if errors.Is(out, errUndecided) {
-				s.setAside(o)
-				continue
-			}
-			o.free()
-			o.done <- out
-		}
-		s.flight.leave()
+	if b.tx != nil {
+		b.tx.inFlight = nil // else each transaction would keep all before it alive
 	}
+	for _, o := range b.ops {
+		out := o.outcome(err)
+		if errors.Is(out, errUndecided) {
+			s.setAside(o)
+			continue
+		}
+		o.free()
+		o.done <- out
+	}
+	s.flight.leave()
 }
 
 // awaitMirror waits until the mirror has a batch, or counts no longer. What was sent may be used until then.
@@ -161,35 +148,9 @@ func (s *Store) awaitMirror(b *batch) {
 		return
 	}
 	if err := b.mirrored(); err != nil {
-		s.flight.fail(errors.Join(errMirror, err))
+		s.flight.fail(fmt.Errorf("mirror: %w", err)) // after which nothing may be acknowledged here (DESIGN §7 decides when that is)
 	}
 	b.mirrored = nil
-}
-
-// syncGroup makes what was written durable with one fdatasync.
-func (s *Store) syncGroup(group []*batch) error {
-	var records int
-	var size int64
-	var started time.Time
-	for _, b := range group {
-		if b.err == nil && b.size > 0 {
-			if size == 0 {
-				started = b.started
-			}
-			records += len(b.records)
-			size += b.size
-		}
-	}
-	if size == 0 {
-		return nil
-	}
-	err := s.wal.sync()
-	now := time.Now()
-	for _, b := range group {
-		b.synced = now
-	}
-	s.metrics.batch(records, size, now.Sub(started))
-	return err
 }
 
 // publish makes a durable batch part of the log, and visible. From here on it counts, whatever happens to the catalog in memory.

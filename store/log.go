@@ -26,7 +26,7 @@ type wal struct {
 	limit  int64 // size at which a segment is sealed, bytes
 	logger *slog.Logger
 
-	end     atomic.Uint64 // everything below it is durable
+	end     atomic.Uint64 // everything below it is durable, also at the mirror
 	written uint64        // sequencer only: LSN of the next record; what lies between end and here is in flight
 	broken  error         // sequencer only: why nothing more is accepted
 

@@ -76,7 +76,7 @@ const (
 	stepQueue               // until the sequencer takes it, while it is busy with others
 	stepDecide              // preconditions, identity, LSN, room on the disk
 	stepAppend              // the write to the log
-	stepSync                // until the fdatasync that covers it has ended
+	stepSync                // fdatasync
 	stepCatalog             // making it visible
 
 	stepCount = iota

@@ -276,8 +276,7 @@ func TestFailedMirrorStopsAcknowledgements(t *testing.T) {
 func TestAnswersFallWithTheirBatch(t *testing.T) {
 	mem, cat := vfs.NewMem(), catalog.NewMemDisk()
 	fault := vfs.NewFault(mem)
-	m := &fakeMirror{}
-	s := open(t, mirroredConfig(fault, cat, m))
+	s := open(t, faultConfig(fault, cat))
 	mustBucket(t, s, "dicom", store.BucketSettings{DICOM: true})
 	put(t, s, "dicom", "old", []byte("old"))
 
@@ -294,13 +293,16 @@ func TestAnswersFallWithTheirBatch(t *testing.T) {
 			return err
 		})
 	}
+	var syncs atomic.Int32 // the first is that of a batch which holds the others up, so that they become one
 	gate := make(chan struct{})
-	m.set(nil, gate)
-	var syncing atomic.Bool // the first batch alone: what comes later needs a sync of its own
 	fault.SetRule(func(op vfs.Op) vfs.Fate {
-		if op.Kind == vfs.OpSync {
-			syncing.Store(true)
+		if op.Kind != vfs.OpSync {
+			return vfs.Fate{}
 		}
+		if syncs.Add(1) > 1 {
+			return vfs.Fate{Err: vfs.ErrInjected}
+		}
+		<-gate
 		return vfs.Fate{}
 	})
 	first := make(chan error, 1)
@@ -308,13 +310,12 @@ func TestAnswersFallWithTheirBatch(t *testing.T) {
 		_, err := s.Put(t.Context(), &store.Put{Key: store.Key{Bucket: "dicom", Name: "first"}, Body: strings.NewReader("1"), Size: 1})
 		first <- err
 	}()
-	waitUntil(syncing.Load)
+	waitUntil(func() bool { return syncs.Load() == 1 })
 	done := make(chan error, len(ops))
 	for _, i := range rand.New(rand.NewPCG(1, 1)).Perm(len(ops)) {
 		go func() { done <- ops[i]() }()
 	}
-	waitUntil(func() bool { return store.InFlight(s) == 1+len(ops) }) // decided on and written, with the first not yet durable
-	fault.SetRule(vfs.FailKind(vfs.OpSync, nil))
+	waitUntil(func() bool { return store.Queued(s) == len(ops) })
 	close(gate)
 	if err := <-first; err != nil {
 		t.Error(err)

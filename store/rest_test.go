@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
-	"strings"
 	"sync"
 	"testing"
 
@@ -15,68 +14,6 @@ import (
 	"gantry/store/catalog"
 	"gantry/store/segment"
 )
-
-// gatedFS lets syncs of the log wait, once its gate is shut, and tells of each write to the log.
-type gatedFS struct {
-	vfs.FS
-	mu    sync.Mutex
-	gate  chan struct{} // nil while it is open
-	wrote chan struct{}
-}
-
-type gatedFile struct {
-	vfs.File
-	fs *gatedFS
-}
-
-func (g *gatedFS) Create(name string) (vfs.File, error) {
-	f, err := g.FS.Create(name)
-	return g.wrap(name, f), err
-}
-
-func (g *gatedFS) OpenRW(name string) (vfs.File, error) {
-	f, err := g.FS.OpenRW(name)
-	return g.wrap(name, f), err
-}
-
-func (g *gatedFS) wrap(name string, f vfs.File) vfs.File {
-	if f == nil || !strings.HasSuffix(name, ".tar") {
-		return f
-	}
-	return gatedFile{f, g}
-}
-
-func (g *gatedFS) shut() (open func()) {
-	gate := make(chan struct{})
-	g.mu.Lock()
-	g.gate = gate
-	g.mu.Unlock()
-	return func() {
-		g.mu.Lock()
-		g.gate = nil
-		g.mu.Unlock()
-		close(gate)
-	}
-}
-
-func (f gatedFile) WriteV(bufs [][]byte, off int64) (int64, error) {
-	n, err := f.File.WriteV(bufs, off)
-	select {
-	case f.fs.wrote <- struct{}{}:
-	default:
-	}
-	return n, err
-}
-
-func (f gatedFile) Sync() error {
-	f.fs.mu.Lock()
-	gate := f.fs.gate
-	f.fs.mu.Unlock()
-	if gate != nil {
-		<-gate
-	}
-	return f.File.Sync()
-}
 
 // TestRotInWhatWasAcknowledgedLast damages the first of several batches that were in flight at once, none of which knew of the others'
 // acknowledgement. A store that was closed knows that it was no torn tail: the damage is told, and the rest served.
@@ -89,23 +26,20 @@ func TestRotInWhatWasAcknowledgedLast(t *testing.T) {
 func rotInWhatWasAcknowledgedLast(t *testing.T, header bool) {
 	const batches = 6
 	d := disk{fs: vfs.NewMem(), cat: catalog.NewMemDisk()}
-	g := &gatedFS{FS: d.fs, wrote: make(chan struct{}, 1)}
+	m := &fakeMirror{}
 	cfg := d.config()
-	cfg.FS, cfg.SegmentBytes = g, 64<<20
+	cfg.Mirror, cfg.SegmentBytes = m, 64<<20
 	s := open(t, cfg)
 	mustBucket(t, s, "plain", store.BucketSettings{})
 	before := s.End()
-	select {
-	case <-g.wrote:
-	default:
-	}
-	release := g.shut()
+	gate, sent := make(chan struct{}), len(m.sent())
+	m.set(nil, gate)
 	var puts sync.WaitGroup
 	for i := range batches {
 		puts.Go(func() { put(t, s, "plain", fmt.Sprint("k", i), noise(uint64(i), 3000)) })
-		<-g.wrote // so that each is a batch of its own
+		waitUntil(func() bool { return len(m.sent()) == sent+i+1 }) // so that each is a batch of its own
 	}
-	release()
+	close(gate)
 	puts.Wait()
 	if err := s.Close(); err != nil {
 		t.Fatal(err)

@@ -101,7 +101,7 @@ type Store struct {
 
 	queue   chan *op
 	stop    chan struct{} // closed by Close
-	stopped chan struct{} // closed by the syncer, after the sequencer has ended and all comparing
+	stopped chan struct{} // closed by the settler, after the sequencer has ended and all comparing
 	workers sync.WaitGroup
 
 	comparing sync.WaitGroup // operations set aside
