@@ -26,12 +26,12 @@ func newFlight() *flight {
 	return f
 }
 
-// launch hands a batch to the settler.
-func (f *flight) launch(b *batch) {
+// launch adds a batch, and tells if it is the only one.
+func (f *flight) launch(b *batch) bool {
 	f.mu.Lock()
+	defer f.mu.Unlock()
 	f.batches = append(f.batches, b)
-	f.mu.Unlock()
-	f.queue <- b
+	return len(f.batches) == 1
 }
 
 // pending lists the transactions in flight that later ones build upon.

@@ -18,10 +18,10 @@ type Mirror interface {
 	Send(b Batch) (durable func() error)
 }
 
-// sendToMirror hands a batch over before it is written locally, so that the two overlap.
+// sendToMirror hands a batch over before it is written locally, so that the two overlap. durable is nil if there is no mirror.
 func (s *Store) sendToMirror(b *batch, data [][]byte) (durable func() error) {
 	if s.cfg.Mirror == nil {
-		return func() error { return nil }
+		return nil
 	}
 	return s.cfg.Mirror.Send(Batch{
 		Epoch: s.epoch(), LSN: LSN(b.records[0].header.LSN), Segment: s.wal.active().base,

@@ -201,7 +201,11 @@ func (s *Store) commit(ops []*op) {
 		b = &batch{err: err}
 	}
 	b.ops, b.taken = ops, taken
-	s.flight.launch(b)
+	if s.flight.launch(b) && b.mirrored == nil {
+		s.settleBatch(b) // without a change of goroutines, for which its clients would wait
+		return
+	}
+	s.flight.queue <- b
 }
 
 // free gives back the memory of what was written.
