@@ -3,7 +3,6 @@ package scenario
 import (
 	"context"
 	"embed"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -17,19 +16,18 @@ import (
 //go:embed *.yaml
 var shipped embed.FS
 
-// Open reads a scenario file, or a shipped one by its bare name.
+// Open reads a shipped scenario by its bare name, or else a scenario file.
 func Open(name string) (*Scenario, error) {
-	f, err := os.Open(name)
-	if err == nil {
-		defer f.Close() //nolint:errcheck // only read
+	if f, err := shipped.Open(name + ".yaml"); err == nil {
+		defer f.Close() //nolint:errcheck // in memory
 		return Read(f)
 	}
-	s, shippedErr := shipped.Open(name + ".yaml")
-	if shippedErr != nil {
-		return nil, errors.Join(err, shippedErr)
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, err
 	}
-	defer s.Close() //nolint:errcheck // in memory
-	return Read(s)
+	defer f.Close() //nolint:errcheck // only read
+	return Read(f)
 }
 
 // Options of a run of a scenario.

@@ -110,7 +110,7 @@ func (v *boltView) get(key []byte) (value []byte, ok bool, err error) {
 
 // inspect returns ErrCorrupt for lengths that nobody wrote: the bytes may end anywhere.
 func (v *boltView) inspect(key, value []byte) error {
-	if len(key) > MaxKeyBytes || len(value) > MaxValueBytes {
+	if len(key) > MaxKeyBytes || len(value) > 1+MaxValueBytes { // perhaps with a mark
 		return v.engine.corrupt("key of %d bytes, value of %d", len(key), len(value))
 	}
 	return nil
@@ -191,7 +191,7 @@ func (c *boltCursor) load(r *stretch, n int) (err error) {
 		mid := at + len(k)
 		c.last = viewString(block[at:mid])
 		r.keys = append(r.keys, c.last)
-		if v != nil {
+		if v != nil || c.marked {
 			v = block[mid:len(block):len(block)]
 		}
 		r.values = append(r.values, v)
