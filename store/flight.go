@@ -6,7 +6,7 @@ import (
 	"sync"
 )
 
-// maxFlight is how many batches may be durable here and not yet acknowledged.
+// maxFlight is how many batches may wait for the settler.
 const maxFlight = 8
 
 // flight is the batches between the sequencer, which makes them durable, and the settler, which makes them visible and
@@ -84,11 +84,17 @@ func (s *Store) land() {
 	if s.flight.failure() == nil {
 		return
 	}
-	s.wal.broken = errors.Join(s.wal.broken, ErrBroken, s.flight.drain())
-	s.brokenState.set(s.wal.broken)
+	s.breakLog(s.flight.drain())
 	s.flight.mu.Lock()
 	s.flight.err = nil
 	s.flight.mu.Unlock()
+}
+
+// breakLog refuses all that would be written from now on. Sequencer only.
+func (s *Store) breakLog(cause error) {
+	s.wal.broken = errors.Join(s.wal.broken, ErrBroken, cause)
+	s.wal.written = s.wal.end.Load()
+	s.brokenState.set(s.wal.broken)
 }
 
 // giveUp deals with a batch that could not be written or made durable: the segment is poisoned, and a new epoch begins where the last
@@ -96,13 +102,15 @@ func (s *Store) land() {
 func (s *Store) giveUp(b *batch, cause error) error {
 	s.awaitMirror(b) // which may use its bytes
 	if s.flight.drain() == nil {
-		s.wal.poison(cause)
-		s.newEpoch()
+		err := s.wal.poison(cause)
+		if err == nil {
+			err = s.saveEpoch(s.epoch() + 1)
+		}
+		if err != nil {
+			s.breakLog(errors.Join(cause, err))
+		}
 	}
 	s.land()
-	if s.wal.broken != nil {
-		s.brokenState.set(s.wal.broken)
-	}
 	s.wal.written = s.wal.end.Load()
 	return errors.Join(fullOr(cause), s.wal.broken)
 }

@@ -264,19 +264,16 @@ func (l *wal) createFile(path string) error {
 // poison gives up the active segment after a failed write or sync: the kernel may have dropped what it could not write,
 // so nothing past the last durable record can be trusted and the sync is never tried again (STYLE 15). The log goes on in a
 // new segment, whose first LSN tells readers where the old one's valid bytes end.
-func (l *wal) poison(cause error) {
+func (l *wal) poison(cause error) error {
 	end := LSN(l.end.Load())
 	l.active().noted = nil // it counts what is lost
 	l.logger.Error("segment poisoned", "segment", l.active().name(), "valid_until", end.String(), "error", cause)
 	if l.active().base == end {
 		if err := l.setAside(l.active()); err != nil {
-			l.broken = errors.Join(ErrBroken, cause, err)
-			return
+			return err
 		}
 	}
-	if err := l.startSegment(end); err != nil {
-		l.broken = errors.Join(ErrBroken, cause, err)
-	}
+	return l.startSegment(end)
 }
 
 // setAside renames a poisoned segment that holds no valid record, since its successor needs its name.

@@ -77,7 +77,7 @@ const (
 	stepDecide              // preconditions, identity, LSN, room on the disk
 	stepAppend              // the write to the log
 	stepSync                // fdatasync
-	stepCatalog             // making it visible
+	stepCatalog             // waiting for the mirror, if there is one, and making it visible
 
 	stepCount = iota
 )

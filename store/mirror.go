@@ -14,7 +14,7 @@ type Batch struct {
 type Mirror interface {
 	// Send starts sending a batch and returns without waiting for the other site. durable blocks until the batch is on stable
 	// storage there, or counts without it (DESIGN §7); an error means that nothing may be acknowledged any more. Data is
-	// valid until durable returns. Send is called by one goroutine, in log order.
+	// valid until durable returns. Send is called by one goroutine, in log order; durable of several batches at once, in any order.
 	Send(b Batch) (durable func() error)
 }
 

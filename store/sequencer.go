@@ -257,7 +257,7 @@ type batch struct {
 	started  time.Time    // of its write
 	written  time.Time
 	synced   time.Time
-	err      error // it failed before it was written; nothing of it counts
+	err      error // nothing of it counts
 }
 
 // prepare checks the operations one by one against the catalog and those before them, and gives LSNs to the records of
@@ -321,7 +321,7 @@ func (s *Store) write(b *batch) error {
 		return nil
 	}
 	if s.wal.needsSegment(b.size) {
-		if err := s.flight.drain(); err != nil { // all of a segment is durable before the next one begins
+		if err := s.flight.drain(); err != nil { // all of a segment counts before the next one begins: no end lies before its base
 			return err
 		}
 	}

@@ -55,16 +55,6 @@ const maxLineage = 1000
 
 func (s *Store) epoch() uint64 { return s.site.epoch.Load() }
 
-// newEpoch starts a new ownership and persists it before anything is written in it. If that fails, the log is broken.
-func (s *Store) newEpoch() {
-	if s.wal.broken != nil {
-		return
-	}
-	if err := s.saveEpoch(s.epoch() + 1); err != nil {
-		s.wal.broken = errors.Join(ErrBroken, err)
-	}
-}
-
 func (s *Store) sitePath() string { return filepath.Join(s.cfg.Dir, siteFile) }
 
 func (s *Store) loadSite() (siteJSON, error) {

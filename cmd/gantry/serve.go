@@ -12,6 +12,7 @@ import (
 	"net/http/pprof"
 	"os"
 	"runtime"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"time"
@@ -84,6 +85,11 @@ const ioProcs = 2
 // bytes, and not a percentage, so that a large heap costs no more of it than a small one. Who sets GOGC or GOMEMLIMIT has decided.
 const headroom = 64 << 20
 
+// memoryTarget is where the collector begins to work harder, for up to half of the processors' time: else the heap of a server whose
+// caches are full would grow to twice as much before it is collected. The headroom counts, though no page of it comes to be; buffers
+// and the cache of blocks do not. Bytes.
+const memoryTarget = 320 << 20
+
 func serve(ctx context.Context, cfg *Config, stdout, stderr io.Writer) error {
 	if os.Getenv("GOMAXPROCS") == "" {
 		runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + ioProcs)
@@ -91,6 +97,7 @@ func serve(ctx context.Context, cfg *Config, stdout, stderr io.Writer) error {
 	if os.Getenv("GOGC") == "" && os.Getenv("GOMEMLIMIT") == "" {
 		ballast := make([]byte, headroom) // counts as heap, and is never touched: no page of it comes to be
 		defer runtime.KeepAlive(ballast)
+		debug.SetMemoryLimit(memoryTarget)
 	}
 	logger, err := newLogger(cfg, stderr)
 	if err != nil {

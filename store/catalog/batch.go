@@ -54,14 +54,16 @@ func (b *Batch) Put(key, value []byte) {
 		return
 	}
 	if b.check(key) {
-		b.bytes -= setEntry(&b.changes, b.keep(key), b.keepValue(value))
+		k, v := b.keep(key), b.keepValue(value)
+		b.bytes -= setEntry(&b.changes, k, v)
 	}
 }
 
 // Delete removes key; it need not exist.
 func (b *Batch) Delete(key []byte) {
 	if b.check(key) {
-		b.bytes -= setEntry(&b.changes, b.keep(key), nil)
+		k := b.keep(key)
+		b.bytes -= setEntry(&b.changes, k, nil)
 	}
 }
 

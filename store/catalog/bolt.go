@@ -146,7 +146,7 @@ func (e *boltEngine) create(stamp []byte) error {
 		if err != nil {
 			return err
 		}
-		return errors.Join(b.Put(stampKey, stamp), b.Put(lsnKey, encodeLSN(0)))
+		return errors.Join(b.Put(stampKey, stamp), b.Put(lsnKey, encodeLSN(0)), b.Put(runsKey, new(runs).encode(nil)))
 	})
 	return errors.Join(err, syncDir(filepath.Dir(e.path)))
 }
@@ -242,8 +242,13 @@ func (e *boltEngine) write(changes *table, lsn uint64) (err error) {
 	return err
 }
 
-// flush writes changes in one transaction, as it were into the state that readers have now.
-func (e *boltEngine) flush(changes *table, lsn uint64) error {
+// flush writes changes in one transaction.
+func (e *boltEngine) flush(changes *table, lsn uint64) (err error) {
+	defer func() {
+		if errors.Is(err, ErrCorrupt) {
+			e.markSuspect()
+		}
+	}()
 	v, err := e.acquire()
 	if err != nil {
 		return err
@@ -253,35 +258,23 @@ func (e *boltEngine) flush(changes *table, lsn uint64) error {
 	if err != nil {
 		return err
 	}
-	p.rows = slices.Concat(p.filters, []row{{string(lsnKey), encodeLSN(lsn)}, {string(runsKey), p.runs.encode(p.merge)}}, p.rows)
+	rows := slices.Concat(p.filters, []row{{string(lsnKey), encodeLSN(lsn)}, {string(runsKey), p.runs.encode(p.merge)}}, p.rows)
 	changes.Scan(func(k string, value []byte) bool {
 		if !e.isScattered(k) {
-			p.rows = append(p.rows, row{k, value})
+			rows = append(rows, row{k, value})
 		}
 		return true
 	})
-	if err = e.check(v, p.rows); err != nil {
+	// The pages that update is going to use, for it trusts them.
+	if err = e.pages.checkChanges(uint64(v.tx.ID()), rows); err != nil {
 		return err
 	}
-	if err = e.update(p.rows); err != nil {
+	if err = e.update(rows); err != nil {
 		return err
 	}
 	e.runs, e.merge = &p.runs, p.merge
 	// Before this returns, readers must get what was written, for it leaves the overlay then.
 	return e.refresh()
-}
-
-// check looks at the pages that update is going to use, for update trusts them.
-func (e *boltEngine) check(v *boltView, rows []row) error {
-	list := make([]change, len(rows))
-	for i, r := range rows {
-		list[i] = change{r.key, r.value == nil}
-	}
-	err := e.pages.checkChanges(uint64(v.tx.ID()), list)
-	if err != nil {
-		e.markSuspect()
-	}
-	return err
 }
 
 // isSyncFailure tells a failed fdatasync from a failed write. Only the former gives a bare errno; when the file grows, bbolt

@@ -47,26 +47,20 @@ type boltPages struct {
 	end uint64
 }
 
-// change is a key that is going to be written.
-type change struct {
-	key     string
-	deleted bool
-}
-
 // visit is a page to check, and what leads there: changes, or that it lies on the left or the right edge of a part of the tree whose
 // neighbour may lose so many keys that the two are merged.
 type visit struct {
 	page        uint64
 	key         string // its first key, as the page above has it; empty for the root
-	changes     []change
+	changes     []row
 	left, right bool
 }
 
 // boltMeta is a state of the file: the root of its buckets, its list of free pages, and the end of its pages.
 type boltMeta struct{ root, freelist, end, tx uint64 }
 
-// checkFile checks, before bbolt opens the file, what it then reads: the free list and both edges of the tree. A file that another
-// process has open it leaves to bbolt, which will say so.
+// checkFile checks, before bbolt opens the file, what is then read: the free list, both edges of the tree, and the rows that tell of all
+// others (see openRuns for the rest). A file that another process has open it leaves to bbolt, which will say so.
 func checkFile(path string) (err error) {
 	f, err := os.Open(path)
 	if err != nil {
@@ -84,7 +78,7 @@ func checkFile(path string) (err error) {
 			even, ok0 = odd, true
 		}
 		if ok0 {
-			return p.check(even, nil)
+			return p.check(even, []row{{key: string(lsnKey), value: []byte{}}, {key: string(runsKey), value: []byte{}}, {key: string(stampKey), value: []byte{}}})
 		}
 	}
 	return fmt.Errorf("%w: no valid meta page", ErrCorrupt)
@@ -92,25 +86,34 @@ func checkFile(path string) (err error) {
 
 // checkChanges checks every page that writing changes in the state of transaction tx makes bbolt use, and returns ErrCorrupt if one
 // is not as bbolt wrote it.
-func (p boltPages) checkChanges(tx uint64, changes []change) error {
-	m, ok := p.meta(tx % 2)
-	if !ok || m.tx != tx {
-		return fmt.Errorf("%w: meta page %d", ErrCorrupt, tx%2)
+func (p boltPages) checkChanges(tx uint64, changes []row) error {
+	m, err := p.metaOf(tx)
+	if err != nil {
+		return err
 	}
 	return p.check(m, changes)
 }
 
+// metaOf reads the meta page of transaction tx, one of the last two.
+func (p *boltPages) metaOf(tx uint64) (boltMeta, error) {
+	m, ok := p.meta(tx % 2)
+	if !ok || m.tx != tx {
+		return m, fmt.Errorf("%w: meta page %d", ErrCorrupt, tx%2)
+	}
+	return m, nil
+}
+
 // check checks the free list, both edges of the tree, and the pages that changes lead to.
-func (p boltPages) check(m boltMeta, changes []change) error {
+func (p boltPages) check(m boltMeta, changes []row) error {
 	p.end = m.end
 	if err := p.checkFreelist(m.freelist); err != nil {
 		return err
 	}
-	var top boltNode
-	if err := p.read(&top, m.root, bucketElement); err != nil {
-		return err
+	root, _, err := p.root(m)
+	var level []visit
+	if root != 0 {
+		level = []visit{{page: root, changes: changes, left: true, right: true}}
 	}
-	level, err := top.bucket(string(bucketName), changes)
 	for depth := 0; err == nil && len(level) > 0; depth++ {
 		if depth == maxDepth {
 			return fmt.Errorf("%w: pages in a circle", ErrCorrupt)
@@ -118,6 +121,15 @@ func (p boltPages) check(m boltMeta, changes []change) error {
 		level, err = p.checkLevel(level)
 	}
 	return err
+}
+
+// root finds the root of the tree, see boltNode.bucket.
+func (p *boltPages) root(m boltMeta) (root uint64, inner boltNode, err error) {
+	var top boltNode
+	if err := p.read(&top, m.root, bucketElement); err != nil {
+		return 0, top, err
+	}
+	return top.bucket(string(bucketName))
 }
 
 // meta reads one of the two meta pages; ok is false if it is damaged or of another page size.
@@ -144,11 +156,8 @@ func (p *boltPages) checkLevel(level []visit) ([]visit, error) {
 			var n boltNode
 			for i := at; i < min(at+share, len(level)); i++ {
 				v := &level[i]
-				if err := p.read(&n, v.page, 0); err != nil {
+				if err := p.child(&n, v.page, v.key); err != nil {
 					return err
-				}
-				if v.key != "" && (n.count == 0 || string(n.key(0)) != v.key) {
-					return fmt.Errorf("%w: page %d is another one's child", ErrCorrupt, v.page)
 				}
 				below[i] = n.below(v)
 			}
@@ -163,6 +172,17 @@ func (p *boltPages) checkLevel(level []visit) ([]visit, error) {
 		next = append(next, v...)
 	}
 	return next, nil
+}
+
+// child makes n what page id is, whose first key is known unless it is empty.
+func (p *boltPages) child(n *boltNode, id uint64, first string) error {
+	if err := p.read(n, id, 0); err != nil {
+		return err
+	}
+	if first != "" && (n.count == 0 || string(n.key(0)) != first) {
+		return fmt.Errorf("%w: page %d is another one's child", ErrCorrupt, id)
+	}
+	return nil
 }
 
 // page reads the page id into b, which it makes as large as the pages that hold size bytes.
@@ -261,6 +281,11 @@ func (n *boltNode) measure(flags uint32) (used int64, ok bool) {
 	return used, n.kind == pageLeaf || n.count > 0
 }
 
+// childPage returns the page that the i-th element of a branch leads to.
+func (n *boltNode) childPage(i int) uint64 {
+	return binary.NativeEndian.Uint64(n.bytes[pageHeaderBytes+i*pageElementBytes+8:])
+}
+
 func (n *boltNode) key(i int) []byte {
 	at, key, _, _ := n.element(i)
 	return n.bytes[at:][:key]
@@ -275,31 +300,31 @@ func (n *boltNode) sorted() bool {
 	return true
 }
 
-// bucket returns the first visit of the bucket that the node, a leaf of buckets, holds under name. Of one that is kept within the node it
-// checks all there is.
-func (n *boltNode) bucket(name string, changes []change) ([]visit, error) {
+// bucket finds the bucket that the node, a leaf of buckets, holds under name: the page of its root or, if that is 0, the root itself, a leaf within
+// the node, of which it checks all there is.
+func (n *boltNode) bucket(name string) (root uint64, inner boltNode, err error) {
 	for i := range int(n.count) {
 		at, key, value, _ := n.element(i)
 		if string(n.key(i)) != name || value < bucketBytes {
 			continue
 		}
 		b := n.bytes[at+key:][:value]
-		if root := binary.NativeEndian.Uint64(b); root != 0 {
-			return []visit{{page: root, changes: changes, left: true, right: true}}, nil
+		if root = binary.NativeEndian.Uint64(b); root != 0 {
+			return root, inner, nil
 		}
 		if b = b[bucketBytes:]; len(b) < pageHeaderBytes {
 			break
 		}
-		inner := boltNode{pageHeader: headerOf(b), bytes: b}
+		inner = boltNode{pageHeader: headerOf(b), bytes: b}
 		if inner.id != 0 || inner.overflow != 0 || inner.kind != pageLeaf || inner.tableBytes() > len(b) {
 			break
 		}
 		if used, ok := inner.measure(0); !ok || used > int64(len(b)) || !inner.sorted() {
 			break
 		}
-		return nil, nil
+		return 0, inner, nil
 	}
-	return nil, fmt.Errorf("%w: bucket", ErrCorrupt)
+	return 0, inner, fmt.Errorf("%w: bucket", ErrCorrupt)
 }
 
 // below returns the pages below the node that a visit of it leads to, from left to right. A page that loses keys may be merged with its
@@ -311,8 +336,7 @@ func (n *boltNode) below(v *visit) (visits []visit) {
 	last, count := -1, int(n.count)
 	at := func(i int) *visit { // i never falls
 		if i != last {
-			page := binary.NativeEndian.Uint64(n.bytes[pageHeaderBytes+i*pageElementBytes+8:])
-			visits = append(visits, visit{page: page, key: string(n.key(i))})
+			visits = append(visits, visit{page: n.childPage(i), key: string(n.key(i))})
 			last = i
 		}
 		return &visits[len(visits)-1]
@@ -329,7 +353,7 @@ func (n *boltNode) below(v *visit) (visits []visit) {
 			here = changes[:sort.Search(len(changes), func(k int) bool { return changes[k].key >= end })]
 		}
 		changes = changes[len(here):]
-		loses := slices.ContainsFunc(here, func(c change) bool { return c.deleted })
+		loses := slices.ContainsFunc(here, func(r row) bool { return r.value == nil })
 		if loses && i > 0 {
 			at(i - 1).right = true
 		}

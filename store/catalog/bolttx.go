@@ -110,7 +110,7 @@ func (v *boltView) get(key []byte) (value []byte, ok bool, err error) {
 
 // inspect returns ErrCorrupt for lengths that nobody wrote: the bytes may end anywhere.
 func (v *boltView) inspect(key, value []byte) error {
-	if len(key) > MaxKeyBytes || len(value) > 1+MaxValueBytes { // perhaps with a mark
+	if len(key) > MaxKeyBytes || len(value) > MaxValueBytes {
 		return v.engine.corrupt("key of %d bytes, value of %d", len(key), len(value))
 	}
 	return nil
@@ -139,8 +139,6 @@ type boltCursor struct {
 	bounds bounds
 	// prefix of the keys of a sorted run; nil for keys that are not scattered.
 	prefix []byte
-	// marked is for merges: values keep their marks.
-	marked bool
 	// pos, unbounded: where the next load begins, if fresh.
 	pos              string
 	unbounded, fresh bool
@@ -170,7 +168,7 @@ func (c *boltCursor) load(r *stretch, n int) (err error) {
 			break
 		}
 		k = k[len(c.prefix):]
-		if c.prefix != nil && !c.marked {
+		if c.prefix != nil {
 			if v, err = c.view.unmark(v); err != nil {
 				return err
 			}
@@ -191,7 +189,7 @@ func (c *boltCursor) load(r *stretch, n int) (err error) {
 		mid := at + len(k)
 		c.last = viewString(block[at:mid])
 		r.keys = append(r.keys, c.last)
-		if v != nil || c.marked {
+		if v != nil {
 			v = block[mid:len(block):len(block)]
 		}
 		r.values = append(r.values, v)

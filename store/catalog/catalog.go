@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -15,8 +16,8 @@ type Options struct {
 	// file that was made with others.
 	FormatVersion uint32
 	LogID         string
-	// Scattered are first bytes of keys that come in no order, such as hashes: to write them costs far less then, to look one up a little more.
-	// A change of it needs another FormatVersion.
+	// Scattered are first bytes of keys that come in no order, such as hashes, at most 255: to write them costs far less then, to look one up
+	// a little more. They belong to what Open compares.
 	Scattered string
 
 	// OverlayBytes bounds both overlays together (64 MiB). A batch larger than that is taken by an empty overlay only.
@@ -51,6 +52,9 @@ const MaxLogIDBytes = 255
 func (o Options) withDefaults() (Options, error) {
 	if len(o.LogID) > MaxLogIDBytes {
 		return o, fmt.Errorf("catalog: log id of %d bytes, at most %d", len(o.LogID), MaxLogIDBytes)
+	}
+	if len(o.Scattered) > math.MaxUint8 {
+		return o, fmt.Errorf("catalog: %d scattered bytes, at most %d", len(o.Scattered), math.MaxUint8)
 	}
 	if o.OverlayBytes < 0 || o.FreezeBytes < 0 || o.FreezeAge < 0 || o.CommitWait < 0 || o.RetryMin < 0 || o.RetryMax < 0 {
 		return o, errors.New("catalog: negative option")

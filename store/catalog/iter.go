@@ -225,7 +225,7 @@ const (
 	maxStretchKeys   = 96
 )
 
-// source is one layer below an iterator: a table, or the engine.
+// source is one layer below an iterator: a table, or one of the engine's.
 type source struct {
 	key     string
 	value   []byte

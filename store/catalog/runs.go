@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math"
-	"runtime/debug"
 	"slices"
 	"strings"
 
@@ -27,8 +26,9 @@ const (
 	maxMergeRuns = 64
 	// mergeShare is how many rows a flush merges, and deletes of what was merged, for each that it adds: more than there are levels.
 	mergeShare = 4
-	// minMergeRows is how many it merges at least.
+	// minMergeRows is how many it merges at least, maxMergeRows at most, which bounds memory.
 	minMergeRows = 4 << 10
+	maxMergeRows = 256 << 10
 )
 
 // sortedRun is a set of scattered keys that is not changed any more.
@@ -80,10 +80,14 @@ func runKey(kind byte, id uint32) []byte {
 	return binary.BigEndian.AppendUint32([]byte{reservedByte, kind}, id)
 }
 
-// encode lists target, if there is one, among the dropped: a merge that was interrupted begins anew.
+func filterKey(id uint32, at int) string {
+	return string(binary.BigEndian.AppendUint32(runKey(filterKind, id), uint32(at)))
+}
+
+// encode lists target, if there is one, among the dropped: a merge that was interrupted begins anew. A checksum comes first.
 func (s *runs) encode(m *merge) []byte {
-	b := binary.AppendUvarint(nil, uint64(s.next))
-	b = binary.AppendUvarint(b, uint64(len(s.live)))
+	b := make([]byte, sumBytes)
+	b = binary.AppendUvarint(binary.AppendUvarint(b, uint64(s.next)), uint64(len(s.live)))
 	for _, r := range s.live {
 		for _, v := range [...]uint64{uint64(r.id), uint64(r.level), uint64(r.rows), uint64(len(r.filter))} {
 			b = binary.AppendUvarint(b, v)
@@ -95,29 +99,28 @@ func (s *runs) encode(m *merge) []byte {
 	if m != nil {
 		b = binary.AppendUvarint(b, uint64(m.target.id))
 	}
-	return b
+	return putSum(b)
 }
 
-// decodeRuns returns also how many blocks the filters have, which it does not make.
-func decodeRuns(b []byte) (s *runs, blocks []uint64, err error) {
-	bad := false
-	number := func(most uint64) uint64 {
+// decodeRuns returns also how many blocks the filters have, which it does not read.
+func decodeRuns(b []byte) (s *runs, blocks []int, err error) {
+	b, bad := cutSum(b)
+	number := func() int {
 		v, n := binary.Uvarint(b)
-		if n <= 0 || v > most {
+		if n <= 0 || v > math.MaxInt32 {
 			b, bad = nil, true
 			return 0
 		}
 		b = b[n:]
-		return v
+		return int(v)
 	}
-	const maxID, maxRows = 1<<32 - 1, 1 << 48
-	s = &runs{next: uint32(number(maxID))}
-	for range number(uint64(len(b))) {
-		s.live = append(s.live, &sortedRun{id: uint32(number(maxID)), level: int(number(maxDepth)), rows: int(number(maxRows))})
-		blocks = append(blocks, number(maxRows))
+	s = &runs{next: uint32(number())}
+	for n := number(); n > 0 && !bad; n-- {
+		s.live = append(s.live, &sortedRun{id: uint32(number()), level: number(), rows: number()})
+		blocks = append(blocks, number())
 	}
-	for len(b) > 0 && !bad {
-		s.dropped = append(s.dropped, uint32(number(maxID)))
+	for len(b) > 0 {
+		s.dropped = append(s.dropped, uint32(number()))
 	}
 	if bad {
 		return nil, nil, fmt.Errorf("%w: list of runs", ErrCorrupt)
@@ -125,28 +128,32 @@ func decodeRuns(b []byte) (s *runs, blocks []uint64, err error) {
 	return s, blocks, nil
 }
 
-// openRuns reads what runs there are, and their filters.
+// openRuns reads what runs there are, and their filters, whose pages it checks first as checkFile does the others.
 func (e *boltEngine) openRuns() error {
-	return e.db.View(func(tx *bbolt.Tx) (err error) {
+	return e.db.View(func(tx *bbolt.Tx) error {
 		b := tx.Bucket(bucketName)
-		var blocks []uint64
-		e.runs = &runs{}
-		if v := b.Get(runsKey); v != nil {
-			if e.runs, blocks, err = decodeRuns(v); err != nil {
-				return err
+		s, blocks, err := decodeRuns(b.Get(runsKey))
+		if err != nil {
+			return err
+		}
+		e.runs = s
+		var rows []row
+		for i, r := range s.live {
+			for at := range filterRows(blocks[i]) {
+				rows = append(rows, row{key: filterKey(r.id, at), value: []byte{}})
 			}
 		}
-		c := b.Cursor()
-		for i, r := range e.runs.live {
-			prefix := runKey(filterKind, r.id)
-			for k, v := c.Seek(prefix); bytes.HasPrefix(k, prefix); k, v = c.Next() {
-				var ok bool
-				if r.filter, ok = r.appendRow(v); !ok {
-					return fmt.Errorf("%w: filter of a run", ErrCorrupt)
-				}
+		slices.SortFunc(rows, func(a, b row) int { return strings.Compare(a.key, b.key) })
+		if err := e.pages.checkChanges(uint64(tx.ID()), rows); err != nil {
+			return err
+		}
+		for i, r := range s.live {
+			ok := blocks[i] > 0
+			for at := 0; ok && at < filterRows(blocks[i]); at++ {
+				r.filter, ok = r.appendRow(b.Get([]byte(filterKey(r.id, at))))
 			}
-			if len(r.filter) == 0 || uint64(len(r.filter)) != blocks[i] {
-				return fmt.Errorf("%w: filter of %d blocks, not %d", ErrCorrupt, len(r.filter), blocks[i])
+			if !ok || len(r.filter) != blocks[i] {
+				return fmt.Errorf("%w: filter of a run", ErrCorrupt)
 			}
 		}
 		return nil
@@ -160,7 +167,8 @@ type plan struct {
 	merge         *merge
 }
 
-// plan works out a flush. It changes nothing that is used, so that it can be done again if the flush fails.
+// plan works out a flush. It can be done again if the flush fails: all that it changes is bits in the filter of the merge's target, which it then sets
+// again.
 func (e *boltEngine) plan(v *boltView, changes *table) (*plan, error) {
 	var added []row
 	changes.Scan(func(k string, value []byte) bool {
@@ -175,7 +183,8 @@ func (e *boltEngine) plan(v *boltView, changes *table) (*plan, error) {
 		target := *m.target
 		m.target, p.merge = &target, &m
 	}
-	most := max(e.mergeRows, mergeShare*len(added))
+	// The more runs there are, since a large merge holds the others up, the faster it goes.
+	most := min(max(e.mergeRows, mergeShare*len(added))*max(1, len(p.runs.live)/mergeRuns), maxMergeRows)
 	if err := p.drop(v, most); err != nil {
 		return nil, err
 	}
@@ -208,34 +217,45 @@ func (p *plan) drop(v *boltView, most int) error {
 	return nil
 }
 
-// advance takes the merge that is under way further, or begins one.
+// advance takes the merge that is under way further, and begins others while there are rows to spare.
 func (p *plan) advance(v *boltView, most int) error {
-	if p.merge == nil {
-		if p.merge = p.runs.pick(); p.merge == nil {
-			return nil
+	for most > 0 {
+		if p.merge == nil {
+			if p.merge = p.runs.pick(); p.merge == nil {
+				return nil
+			}
 		}
+		taken, err := p.take(v, most)
+		if err != nil {
+			return err
+		}
+		most -= taken
 	}
+	return nil
+}
+
+// take merges at most so many rows.
+func (p *plan) take(v *boltView, most int) (taken int, err error) {
 	m := p.merge
 	it := v.mergeRuns(m)
 	prefix := string(runKey(rowKind, m.target.id))
-	for ; most > 0; most-- {
-		if !it.Next() {
-			if it.Err() != nil {
-				return it.Err()
-			}
-			p.finish()
-			return nil
+	for ; it.Next(); taken++ {
+		if taken == most {
+			return taken, nil
 		}
-		key, value := it.Key(), it.Value()
-		m.after = viewString(key)
-		if len(value) == 0 && m.bottom {
+		m.after = viewString(it.Key())
+		if len(it.Value()) == 0 && m.bottom {
 			continue
 		}
-		p.rows = append(p.rows, row{prefix + m.after, value})
+		p.rows = append(p.rows, row{prefix + m.after, it.Value()})
 		m.target.add(filterHash(m.after))
 		m.target.rows++
 	}
-	return nil
+	if it.Err() != nil {
+		return taken, it.Err()
+	}
+	p.finish()
+	return taken, nil
 }
 
 // pick begins a merge of the lowest level that has enough runs; nil if none has.
@@ -301,32 +321,28 @@ func (p *plan) add(rows []row) {
 // keep writes a run's filter.
 func (p *plan) keep(r *sortedRun) {
 	for i, value := range r.filter.encode() {
-		key := binary.BigEndian.AppendUint32(runKey(filterKind, r.id), uint32(i))
-		p.filters = append(p.filters, row{string(key), value})
+		p.filters = append(p.filters, row{filterKey(r.id, i), value})
 	}
 }
 
 // deletions lists at most n deletions of the rows whose keys begin with prefix.
 func (v *boltView) deletions(prefix []byte, n int) (rows []row, err error) {
-	defer v.engine.guard(debug.SetPanicOnFault(true), &err)
-	c := v.bucket.Cursor()
-	for k, _ := c.Seek(prefix); len(rows) < n && bytes.HasPrefix(k, prefix); k, _ = c.Next() {
-		if len(rows) > 0 && string(k) <= rows[len(rows)-1].key {
-			return nil, v.engine.corrupt("keys out of order")
+	c := v.pageCursor(prefix)
+	for c.seek("", false); len(rows) < n; {
+		key, _, ok := c.row()
+		if !ok {
+			break
 		}
-		rows = append(rows, row{key: string(k)})
+		rows = append(rows, row{key: string(prefix) + string(key)})
 	}
-	return rows, nil
+	return rows, c.err
 }
 
 // mergeRuns iterates over what a merge has still to write: keys, and values with their marks.
 func (v *boltView) mergeRuns(m *merge) *Iterator {
-	b := bounds{lo: []byte(m.after + "\x00")}
-	it := &Iterator{bounds: b, current: -1, report: func(err error) error { return err }}
+	it := &Iterator{bounds: bounds{lo: []byte(m.after + "\x00")}, current: -1, report: func(err error) error { return err }}
 	for _, r := range m.from {
-		c := v.runCursor(b, r)
-		c.marked = true
-		it.sources = append(it.sources, source{engine: c})
+		it.sources = append(it.sources, source{engine: v.pageCursor(runKey(rowKind, r.id))})
 	}
 	return it
 }

@@ -2,6 +2,7 @@ package catalog
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"maps"
@@ -95,12 +96,56 @@ func TestRunsAgainstModel(t *testing.T) {
 	for k := range model {
 		model[k] = "deleted"
 	}
-	for round := range mergeRuns * mergeRuns * 3 { // nothing is left of keys that are all deleted
-		model["s"+fmt.Sprint(round)] = "deleted"
+	for round := range mergeRuns * mergeRuns * mergeRuns { // until a merge of the highest level drops what was deleted
 		commitAll(t, c, model, 4000+uint64(round))
+		if len(c.engine.(*boltEngine).runs.live) == 0 {
+			break
+		}
+	}
+	compareRuns(t, c, map[string]string{})
+	if got, _ := runRows(t, c); got > len(model)*mergeRuns {
+		t.Errorf("%d rows are left of %d keys that are all deleted", got, len(model))
 	}
 	if err := c.Close(); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// TestPlanIsDoneAgain works each flush out twice, as if the first attempt had failed.
+func TestPlanIsDoneAgain(t *testing.T) {
+	c := scatteredCatalog(t, filepath.Join(t.TempDir(), "catalog"))
+	defer c.Close()
+	model := map[string]string{}
+	for round := range 6 * mergeRuns {
+		changes := map[string]string{}
+		for i := range 30 {
+			changes[fmt.Sprintf("s%03d", (round*7+i*13)%600)] = fmt.Sprint(round)
+		}
+		maps.Copy(model, changes)
+		e := c.engine.(*boltEngine)
+		v, err := e.acquire()
+		if err != nil {
+			t.Fatal(err)
+		}
+		var lost table
+		lost.Set("s-lost", []byte("lost"))
+		if _, err := e.plan(v, &lost); err != nil {
+			t.Fatal(err)
+		}
+		v.close()
+		commitAll(t, c, changes, uint64(round+1))
+	}
+	compareRuns(t, c, model)
+}
+
+// TestScatteredBelongsToTheStamp would otherwise miss all keys of a space.
+func TestScatteredBelongsToTheStamp(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "catalog")
+	if err := scatteredCatalog(t, path).Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Open(path, Options{Manual: true}); !errors.Is(err, ErrMismatch) {
+		t.Errorf("open without scattered keys: %v", err)
 	}
 }
 
@@ -203,8 +248,10 @@ func TestRottenRuns(t *testing.T) {
 		{"bit of a filter", first(filterKind), func(v []byte) []byte { v[10] ^= 4; return v }, true},
 		{"filter gone", first(filterKind), func([]byte) []byte { return nil }, true},
 		{"filter cut", first(filterKind), func(v []byte) []byte { return v[:2] }, true},
+		{"list gone", list, func([]byte) []byte { return nil }, true},
 		{"list cut", list, func(v []byte) []byte { return v[:4] }, true},
-		{"list of more runs than fit", list, func(v []byte) []byte { v[1] = 0x7f; return v }, true},
+		{"bit of the list", list, func(v []byte) []byte { v[7] ^= 1; return v }, true},
+		{"list of more runs than fit", list, func(v []byte) []byte { v[sumBytes+1] = 0x7f; return putSum(v) }, true},
 		{"mark of a row", first(rowKind), func(v []byte) []byte { v[0] = 9; return v }, false},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -241,6 +288,64 @@ func TestRottenRuns(t *testing.T) {
 				t.Errorf("open after damage was seen: %v", err)
 			}
 		})
+	}
+}
+
+// TestMergeRefusesWrongPages lets a branch above runs name another valid page, and the page itself: a merge would miss rows for good, or never end.
+func TestMergeRefusesWrongPages(t *testing.T) {
+	for _, itself := range []bool{false, true} {
+		path := filepath.Join(t.TempDir(), "catalog")
+		c := scatteredCatalog(t, path)
+		for round := range mergeRuns - 1 {
+			changes := map[string]string{}
+			for i := range 100 {
+				changes[fmt.Sprintf("s%03d.%060d", i*5, round)] = fmt.Sprint(round)
+			}
+			commitAll(t, c, changes, uint64(round+1))
+		}
+		e := c.engine.(*boltEngine)
+		m, ok := e.pages.meta(uint64(e.current.Load().tx.ID()) % 2)
+		if !ok {
+			t.Fatal("no meta page")
+		}
+		e.pages.end = m.end
+		root, _, err := e.pages.root(m)
+		var n boltNode
+		if err = errors.Join(err, e.pages.read(&n, root, 0)); err != nil || n.kind != pageBranch || n.count < 8 {
+			t.Fatalf("root of %d children: %v", n.count, err)
+		}
+		if err := c.Close(); err != nil {
+			t.Fatal(err)
+		}
+		file, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		middle := int(n.count) / 2
+		to := n.childPage(middle - 2)
+		if itself {
+			to = root
+		}
+		at := int(root)*4096 + pageHeaderBytes + middle*pageElementBytes + 8
+		binary.NativeEndian.PutUint64(file[at:], to)
+		if err := os.WriteFile(path, file, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		c = scatteredCatalog(t, path)
+		var got error
+		for round := 0; round < 30 && got == nil; round++ { // merges reach the damage
+			b := c.NewBatch()
+			b.Put([]byte("s999"), []byte("x"))
+			_ = c.Commit(b, uint64(100+round))
+			got = c.Flush(t.Context())
+		}
+		if !errors.Is(got, ErrCorrupt) {
+			t.Errorf("page itself %v: flush: %v", itself, got)
+		}
+		_ = c.Close()
+		if _, err := Open(path, Options{Manual: true, Scattered: "s"}); !errors.Is(err, ErrCorrupt) {
+			t.Errorf("open after damage was seen: %v", err)
+		}
 	}
 }
 

@@ -14,7 +14,7 @@ const layoutVersion = 2
 //	00 'f'       filter of a sorted run: its id (4 bytes, big endian), a number (4) → blocks (see filter)
 //	00 'l'       applied LSN (8 bytes, big endian), written in the transaction of the changes up to it
 //	00 'r'       list of the sorted runs (see runs)
-//	00 's'       stamp: layout version (1 byte) | format version (4 bytes, big endian) | log id
+//	00 's'       stamp: layout version (1 byte) | format version (4 bytes, big endian) | scattered: length (1 byte), bytes | log id
 //	00 't'       row of a sorted run: its id (4 bytes, big endian), a scattered key → nothing if deleted, else 01 and the value
 //	01..ff ...   the owner's keys, but the scattered ones
 var (
@@ -31,8 +31,8 @@ const (
 )
 
 func (o Options) stamp() []byte {
-	b := append(make([]byte, 0, 5+len(o.LogID)), layoutVersion)
-	b = binary.BigEndian.AppendUint32(b, o.FormatVersion)
+	b := binary.BigEndian.AppendUint32([]byte{layoutVersion}, o.FormatVersion)
+	b = append(append(b, byte(len(o.Scattered))), o.Scattered...)
 	return append(b, o.LogID...)
 }
 
