@@ -221,7 +221,11 @@ func crashRun(t *testing.T, seed uint64) {
 			d = disk{fs: vfs.NewMem(), cat: catalog.NewMemDisk()}
 			m = &model{history: map[store.Key][][]byte{}, acked: map[store.Key]int{}}
 		}
-		s, err := store.Open(t.Context(), d.config())
+		cfg := d.config()
+		if rng.IntN(2) == 0 {
+			cfg.Mirror = slowMirror{}
+		}
+		s, err := store.Open(t.Context(), cfg)
 		if err != nil {
 			t.Fatalf("open: %v", err)
 		}

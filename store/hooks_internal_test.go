@@ -5,6 +5,16 @@ import "context"
 // Queued is how many operations wait for the sequencer.
 func Queued(s *Store) int { return len(s.queue) }
 
+// InFlight is how many operations are durable here and not yet acknowledged.
+func InFlight(s *Store) (n int) {
+	s.flight.mu.Lock()
+	defer s.flight.mu.Unlock()
+	for _, b := range s.flight.batches {
+		n += len(b.ops)
+	}
+	return n
+}
+
 // Extents is how many extents the catalog knows, live or not.
 func Extents(s *Store) (n int, err error) {
 	prefix := space(spaceExtent)

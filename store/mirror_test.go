@@ -330,3 +330,117 @@ func TestAnswersFallWithTheirBatch(t *testing.T) {
 		t.Errorf("got %q", got)
 	}
 }
+
+// TestFailuresWithBatchesInFlight lets batches that are durable here wait for the mirror. If the next one can't be written they count all the same;
+// if the mirror fails, none does, nor what was answered because of them.
+func TestFailuresWithBatchesInFlight(t *testing.T) {
+	gone := errors.New("mirror is gone")
+	for _, tc := range []struct {
+		name   string
+		mirror error
+		op     vfs.OpKind // which fails here
+	}{{"mirror", gone, ""}, {"write", nil, vfs.OpWrite}, {"sync", nil, vfs.OpSync}} {
+		t.Run(tc.name, func(t *testing.T) {
+			mem, cat := vfs.NewMem(), catalog.NewMemDisk()
+			fault := vfs.NewFault(mem)
+			m := &fakeMirror{}
+			s := open(t, mirroredConfig(fault, cat, m))
+			mustBucket(t, s, "plain", store.BucketSettings{})
+			gate, sent := make(chan struct{}), len(m.sent())
+			m.set(nil, gate)
+			begin := func(name string, c store.Condition) chan error {
+				done := make(chan error, 1)
+				go func() {
+					_, err := s.Put(t.Context(), &store.Put{Key: store.Key{Bucket: "plain", Name: name}, Body: strings.NewReader(name), Size: int64(len(name)), If: c})
+					done <- err
+				}()
+				return done
+			}
+			waiting := map[string]chan error{}
+			for i := range 4 { // each a batch of its own
+				name := fmt.Sprint("k", i)
+				waiting[name] = begin(name, store.Condition{})
+				waitUntil(func() bool { return store.InFlight(s) == i+1 })
+			}
+			taken := begin("k0", store.Condition{IfNoneMatch: "*"}) // decided upon a batch in flight
+			waitUntil(func() bool { return store.InFlight(s) == 5 })
+			if tc.mirror == nil {
+				fault.SetRule(vfs.FailKind(tc.op, func(name string) bool { return strings.HasSuffix(name, ".tar") }))
+				lost := begin("lost", store.Condition{})
+				waitUntil(func() bool { return len(m.sent()) == sent+5 })
+				close(gate)
+				if err := <-lost; !errors.Is(err, vfs.ErrInjected) {
+					t.Errorf("lost: %v", err)
+				}
+			} else {
+				m.set(gone, gate)
+				close(gate)
+			}
+			for name, done := range waiting {
+				if err := <-done; !errors.Is(err, tc.mirror) {
+					t.Errorf("%s: %v, want %v", name, err, tc.mirror)
+				}
+			}
+			want := tc.mirror
+			if want == nil {
+				want = store.ErrPrecondition
+			}
+			if err := <-taken; !errors.Is(err, want) {
+				t.Errorf("put of a key that is taken: %v, want %v", err, want)
+			}
+			fault.SetRule(nil)
+			m.set(nil, nil)
+			for name := range waiting {
+				_, err := s.Head(t.Context(), store.Key{Bucket: "plain", Name: name})
+				if (tc.mirror == nil) != (err == nil) {
+					t.Errorf("head %s: %v", name, err)
+				}
+			}
+			if err := <-begin("next", store.Condition{}); (tc.mirror == nil) != (err == nil) || err != nil && !errors.Is(err, store.ErrBroken) {
+				t.Errorf("next: %v", err)
+			}
+			if tc.mirror == nil {
+				store.WaitSealed(s)
+				verify(t, s)
+				checkMirror(t, mem, m.sent())
+			}
+		})
+	}
+}
+
+// TestMoreBatchesThanMayWait puts more batches than the flight takes while the mirror has none of them.
+func TestMoreBatchesThanMayWait(t *testing.T) {
+	mem, cat := vfs.NewMem(), catalog.NewMemDisk()
+	m := &fakeMirror{}
+	cfg := mirroredConfig(mem, cat, m)
+	cfg.SegmentBytes = 64 << 10 // also a change of segment with batches in flight
+	s := open(t, cfg)
+	mustBucket(t, s, "plain", store.BucketSettings{})
+	gate := make(chan struct{})
+	m.set(nil, gate)
+	var puts sync.WaitGroup
+	for i := range 40 {
+		puts.Go(func() { put(t, s, "plain", fmt.Sprint(i), noise(uint64(i), 10_000)) })
+		for range 20 {
+			runtime.Gosched()
+		}
+	}
+	close(gate)
+	puts.Wait()
+	m.set(nil, nil)
+	store.WaitSealed(s)
+	verify(t, s)
+	checkMirror(t, mem, m.sent())
+}
+
+// slowMirror takes its time, so that several batches are in flight.
+type slowMirror struct{}
+
+func (slowMirror) Send(b store.Batch) func() error {
+	return func() error {
+		for range uint64(b.LSN) * 0x9E3779B97F4A7C15 >> 56 {
+			runtime.Gosched()
+		}
+		return nil
+	}
+}

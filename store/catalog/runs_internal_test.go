@@ -136,6 +136,12 @@ func TestPlanIsDoneAgain(t *testing.T) {
 		commitAll(t, c, changes, uint64(round+1))
 	}
 	compareRuns(t, c, model)
+	for e := c.engine.(*boltEngine); e.merge != nil || len(e.runs.dropped) > 0; {
+		commitAll(t, c, map[string]string{"k": "end"}, 1000)
+	}
+	if got, want := runRows(t, c); got != want {
+		t.Errorf("%d rows in runs, %d of them live", got, want)
+	}
 }
 
 // TestScatteredBelongsToTheStamp would otherwise miss all keys of a space.
