@@ -88,7 +88,7 @@ const headroom = 64 << 20
 // memoryTarget is where the collector begins to work harder, for up to half of the processors' time: else the heap of a server whose
 // caches are full would grow to twice as much before it is collected. The headroom counts, though no page of it comes to be; buffers
 // and the cache of blocks do not. Bytes.
-const memoryTarget = 320 << 20
+const memoryTarget = 288 << 20
 
 func serve(ctx context.Context, cfg *Config, stdout, stderr io.Writer) error {
 	if os.Getenv("GOMAXPROCS") == "" {
