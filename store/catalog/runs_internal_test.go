@@ -394,3 +394,15 @@ func TestRandomDamageOfRuns(t *testing.T) {
 		_ = c.Close()
 	}
 }
+
+func FuzzDecodeRuns(f *testing.F) {
+	s := &runs{next: 9, live: []*sortedRun{{id: 8, rows: 3, filter: newFilter(3)}, {id: 5, level: 1, rows: 70, filter: newFilter(90)}}, dropped: []uint32{2, 3}}
+	f.Add(s.encode(nil)[sumBytes:])
+	f.Add(s.encode(&merge{target: &sortedRun{id: 7}})[sumBytes:])
+	f.Fuzz(func(t *testing.T, b []byte) {
+		s, blocks, err := decodeRuns(putSum(append(make([]byte, sumBytes), b...)))
+		if err == nil && len(blocks) != len(s.live) {
+			t.Errorf("%d runs, %d filters", len(s.live), len(blocks))
+		}
+	})
+}
