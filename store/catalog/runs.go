@@ -217,31 +217,23 @@ func (p *plan) drop(v *boltView, most int) error {
 	return nil
 }
 
-// advance takes the merge that is under way further, and begins others while there are rows to spare.
+// advance takes the merge that is under way further, or begins one. When it has ended, the next one waits for the next flush: it may be of the run
+// that this flush only writes.
 func (p *plan) advance(v *boltView, most int) error {
-	for most > 0 {
-		if p.merge == nil {
-			if p.merge = p.runs.pick(); p.merge == nil {
-				return nil
-			}
+	if p.merge == nil {
+		if p.merge = p.runs.pick(); p.merge == nil {
+			return nil
 		}
-		taken, err := p.take(v, most)
-		if err != nil {
-			return err
-		}
-		most -= taken
 	}
-	return nil
-}
-
-// take merges at most so many rows.
-func (p *plan) take(v *boltView, most int) (taken int, err error) {
 	m := p.merge
 	it := v.mergeRuns(m)
 	prefix := string(runKey(rowKind, m.target.id))
-	for ; it.Next(); taken++ {
-		if taken == most {
-			return taken, nil
+	for ; most > 0; most-- {
+		if !it.Next() {
+			if it.Err() == nil {
+				p.finish()
+			}
+			return it.Err()
 		}
 		m.after = viewString(it.Key())
 		if len(it.Value()) == 0 && m.bottom {
@@ -251,11 +243,7 @@ func (p *plan) take(v *boltView, most int) (taken int, err error) {
 		m.target.add(filterHash(m.after))
 		m.target.rows++
 	}
-	if it.Err() != nil {
-		return taken, it.Err()
-	}
-	p.finish()
-	return taken, nil
+	return nil
 }
 
 // pick begins a merge of the lowest level that has enough runs; nil if none has.

@@ -406,3 +406,19 @@ func FuzzDecodeRuns(f *testing.F) {
 		}
 	})
 }
+
+// TestMergeOfWhatWasJustMerged has rows to spare when a merge makes the last run of the next level that was missing.
+func TestMergeOfWhatWasJustMerged(t *testing.T) {
+	c, err := Open(filepath.Join(t.TempDir(), "catalog"), Options{Manual: true, Scattered: "s"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	model := map[string]string{}
+	for round := range mergeRuns*mergeRuns + 2*mergeRuns {
+		k := fmt.Sprintf("s%03d", round)
+		model[k] = "x"
+		commitAll(t, c, map[string]string{k: "x"}, uint64(round+1))
+	}
+	compareRuns(t, c, model)
+}
