@@ -15,7 +15,10 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // Limits on what a server may answer.
@@ -23,6 +26,7 @@ const (
 	maxHeaderLines = 200
 	maxBody        = 4 << 30
 	readChunk      = 256 << 10 // stays in the second-level cache between the kernel's copy and the checksum
+	maxGather      = 1 << 20   // see wakeAt
 )
 
 // A client is one HTTP/1.1 connection, used by one goroutine. It exists because net/http hands every request through
@@ -36,6 +40,8 @@ type client struct {
 	timeout time.Duration
 
 	conn   net.Conn
+	raw    syscall.RawConn // of conn; nil under TLS
+	gather int             // bytes of the body for which the kernel wakes the client
 	reader *bufio.Reader
 	used   bool // the connection has answered before, so it may have been closed by the server since
 	head   []byte
@@ -112,8 +118,13 @@ func (c *client) dial(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	c.raw, c.gather = nil, 1
 	if c.tls != nil {
 		conn = tls.Client(conn, c.tls)
+	} else if sc, ok := conn.(syscall.Conn); ok {
+		if c.raw, err = sc.SyscallConn(); err != nil {
+			return errors.Join(err, conn.Close())
+		}
 	}
 	c.conn, c.used = conn, false
 	if c.reader == nil {
@@ -121,6 +132,23 @@ func (c *client) dial(ctx context.Context) error {
 	}
 	c.reader.Reset(conn)
 	return nil
+}
+
+// wakeAt asks the kernel to wake the client when n bytes have come, n at least 1 and at most what must come, and not with every
+// packet: to wake a thread costs the sender, who does it, as much as copying a packet of 64 KiB. At most maxGather are asked for.
+func (c *client) wakeAt(n int64) {
+	want := int(min(n, maxGather))
+	if c.raw == nil || want == c.gather {
+		return
+	}
+	err := c.raw.Control(func(fd uintptr) {
+		if unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVLOWAT, want) == nil {
+			c.gather = want
+		}
+	})
+	if err != nil {
+		c.raw = nil // closed: reading will tell
+	}
 }
 
 // do sends the request and reads the whole answer. A connection that the server closed while idle is dialled again.
@@ -158,6 +186,7 @@ func (c *client) roundTrip(ctx context.Context, req *request) (resp *response, s
 	conn := c.conn
 	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
 	defer stop()
+	c.wakeAt(1)
 	writeErr := c.write(req)
 	resp, started, err = c.readHead(req.method)
 	if err != nil {
@@ -292,6 +321,9 @@ func (c *client) readBody(req *request, resp *response) error {
 			} else {
 				buf = append(buf, 0)[:len(buf)]
 			}
+		}
+		if resp.length >= 0 && !resp.chunked {
+			c.wakeAt(max(1, resp.length-resp.size-int64(c.reader.Buffered())))
 		}
 		n, err := src.Read(buf[len(buf):cap(buf)])
 		if req.use != keepOnly {

@@ -73,11 +73,14 @@ func (rq *request) metadataParts() ([]metadataPart, error) {
 	var parts []metadataPart
 	switch {
 	case rq.route.sop != "":
-		info, err := rq.instance()
+		info, err := rq.g.objects.InstanceInfo(rq.ctx, rq.bucket, rq.route.sop)
 		if err != nil {
 			return nil, err
 		}
 		id := info.Instance
+		if !rq.names(id) {
+			return nil, notFound("instance")
+		}
 		parts = append(parts, metadataPart{id.Series, fmt.Sprint(id.SOP, info.LSN, info.Modified.UnixNano()), 1, &info})
 	case rq.route.series != "":
 		row, err := rq.g.objects.SeriesRow(rq.ctx, rq.bucket, rq.route.study, rq.route.series)

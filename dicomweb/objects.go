@@ -24,6 +24,7 @@ type Objects interface {
 	Instances(ctx context.Context, bucket, study, series string, fn func(store.InstanceRow) bool) error
 	Instance(ctx context.Context, bucket, sop string) (store.InstanceRow, error)
 	InstanceInfo(ctx context.Context, bucket, sop string) (store.Info, error)
+	OpenInstance(ctx context.Context, bucket, sop string) (*store.Object, error)
 }
 
 var _ Objects = (*store.Store)(nil)

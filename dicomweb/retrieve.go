@@ -22,16 +22,20 @@ type ref struct {
 	sop    string
 	syntax string // transfer syntax as stored
 	size   int64
+	opened *store.Object // of a single instance
 }
 
-// refs lists the instances of the study, series or instance that the path names; never none.
+// refs lists the instances of the study, series or instance that the path names; never none. That of an instance is open, and must
+// be closed.
 func (rq *request) refs() ([]ref, error) {
 	if rq.route.sop != "" {
-		info, err := rq.instance()
+		o, err := rq.openInstance()
 		if err != nil {
 			return nil, err
 		}
-		return []ref{refOf(info.Instance, info.Name, info.LSN, info.Size)}, nil
+		r := refOf(o.Instance, o.Name, o.LSN, o.Size)
+		r.opened = o
+		return []ref{r}, nil
 	}
 	var refs []ref
 	err := rq.g.objects.Instances(rq.ctx, rq.bucket, rq.route.study, rq.route.series, func(row store.InstanceRow) bool {
@@ -51,22 +55,19 @@ func refOf(id *store.Identity, key string, lsn store.LSN, size int64) ref {
 	return ref{key: key, lsn: lsn, series: id.Series, sop: id.SOP, syntax: id.TransferSyntax, size: size}
 }
 
-// instance finds the instance of the path, which must be in the study and series that the path says.
-func (rq *request) instance() (store.Info, error) {
-	info, err := rq.g.objects.InstanceInfo(rq.ctx, rq.bucket, rq.route.sop)
-	if err == nil && (info.Instance.Study != rq.route.study || info.Instance.Series != rq.route.series) {
-		err = notFound("instance")
-	}
-	return info, err
-}
-
 // openInstance opens the instance that the URL names.
 func (rq *request) openInstance() (*store.Object, error) {
-	info, err := rq.instance()
-	if err != nil {
-		return nil, err
+	o, err := rq.g.objects.OpenInstance(rq.ctx, rq.bucket, rq.route.sop)
+	if err == nil && !rq.names(o.Instance) {
+		_ = o.Close()
+		return nil, notFound("instance")
 	}
-	return rq.open(refOf(info.Instance, info.Name, info.LSN, info.Size))
+	return o, err
+}
+
+// names tells whether an instance is in the study and series that the path says.
+func (rq *request) names(id *store.Identity) bool {
+	return id.Study == rq.route.study && id.Series == rq.route.series
 }
 
 // form is how instances are to be sent.
@@ -141,6 +142,9 @@ func (rq *request) retrieve() error {
 			return rq.sendRelated(refs, f)
 		}
 	}
+	if o := refs[0].opened; o != nil {
+		_ = o.Close()
+	}
 	return notAcceptable()
 }
 
@@ -193,6 +197,9 @@ func conversionError(err error) error {
 // open opens an object of the request's archive. If another one was stored under its key since it was looked up, its bytes must not be
 // taken for those of the first.
 func (rq *request) open(r ref) (*store.Object, error) {
+	if r.opened != nil {
+		return r.opened, nil
+	}
 	o, err := rq.g.objects.Get(rq.ctx, store.Key{Bucket: rq.bucket, Name: r.key})
 	if err != nil {
 		return nil, err
@@ -349,6 +356,14 @@ func (rq *request) sendRelated(refs []ref, f form) error {
 		}
 		return p
 	}}
+	if first := &refs[0]; first.opened != nil {
+		if syntax, _ := f.syntaxFor(first.syntax); syntax == first.syntax {
+			m.object = first.opened
+		} else { // it is sent in chunks, if at all, and nobody would close it otherwise
+			_ = first.opened.Close()
+			first.opened = nil
+		}
+	}
 	return m.send(rq, typeDICOM)
 }
 

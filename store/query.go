@@ -249,16 +249,24 @@ func (s *Store) byUID(bucket, sop string, fn func(r catalog.Reader, bucket uint6
 }
 
 // InstanceInfo finds the object of an indexed instance by its SOP Instance UID alone. Errors: ErrNoBucket, ErrNotFound.
-func (s *Store) InstanceInfo(_ context.Context, bucket, sop string) (info Info, err error) {
-	err = s.byUID(bucket, sop, func(r catalog.Reader, id uint64, at *sopEntry) error {
-		e, err := getEntry(r, id, at.key)
+func (s *Store) InstanceInfo(_ context.Context, bucket, sop string) (Info, error) {
+	k, e, err := s.instanceEntry(bucket, sop)
+	if err != nil {
+		return Info{}, err
+	}
+	return e.info(k), nil
+}
+
+func (s *Store) instanceEntry(bucket, sop string) (k Key, e *entry, err error) {
+	err = s.byUID(bucket, sop, func(r catalog.Reader, id uint64, at *sopEntry) (err error) {
+		k = Key{Bucket: bucket, Name: at.key}
+		e, err = getEntry(r, id, at.key)
 		if err != nil || e == nil || e.Instance == nil || e.LSN != at.lsn {
 			return firstError(err, fmt.Errorf("instance %s has no entry: %w", at.lsn, ErrCorrupt))
 		}
-		info = e.info(Key{Bucket: bucket, Name: at.key})
 		return nil
 	})
-	return info, err
+	return k, e, err
 }
 
 // Instance finds the row of an indexed instance by its SOP Instance UID alone, as Instances gives it. Errors: ErrNoBucket, ErrNotFound.

@@ -50,8 +50,22 @@ type Object struct {
 
 // Get opens the current object under a key: ErrNoBucket, ErrNotFound. The caller must close it.
 func (s *Store) Get(_ context.Context, k Key) (*Object, error) {
-	for {
+	return s.open(func() (Key, *entry, error) {
 		e, err := s.lookUp(k)
+		return k, e, err
+	})
+}
+
+// OpenInstance opens the object of an indexed instance by its SOP Instance UID alone: ErrNoBucket, ErrNotFound. The caller must
+// close it.
+func (s *Store) OpenInstance(_ context.Context, bucket, sop string) (*Object, error) {
+	return s.open(func() (Key, *entry, error) { return s.instanceEntry(bucket, sop) })
+}
+
+// open opens the object that find finds, which it may have to do more than once.
+func (s *Store) open(find func() (Key, *entry, error)) (*Object, error) {
+	for {
+		k, e, err := find()
 		if err != nil {
 			return nil, err
 		}
