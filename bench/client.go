@@ -66,6 +66,7 @@ const (
 	keepAndSum bodyUse = iota // response.body and response.crc
 	keepOnly                  // response.body
 	sumOnly                   // response.crc
+	sumParts                  // response.parts
 )
 
 // A response's body is valid until the client's next request.
@@ -75,6 +76,7 @@ type response struct {
 	etag        string
 	body        []byte
 	crc         uint32
+	parts       fingerprint
 	size        int64
 	close       bool
 	chunked     bool
@@ -295,10 +297,29 @@ func (c *client) bodyReader(resp *response) io.Reader {
 	case resp.chunked:
 		return httputil.NewChunkedReader(c.reader)
 	case resp.length >= 0:
-		return io.LimitReader(c.reader, resp.length)
+		return &sizedBody{c, resp.length}
 	}
 	resp.close = true
 	return c.reader
+}
+
+// sizedBody is a body of which left bytes have still to come.
+type sizedBody struct {
+	c    *client
+	left int64
+}
+
+func (b *sizedBody) Read(p []byte) (int, error) {
+	if b.left == 0 {
+		return 0, io.EOF
+	}
+	b.c.wakeAt(max(1, b.left-int64(b.c.reader.Buffered())))
+	n, err := b.c.reader.Read(p[:min(int64(len(p)), b.left)])
+	b.left -= int64(n)
+	if errors.Is(err, io.EOF) {
+		err = io.ErrUnexpectedEOF
+	}
+	return n, err
 }
 
 func (c *client) readBody(req *request, resp *response) error {
@@ -306,7 +327,8 @@ func (c *client) readBody(req *request, resp *response) error {
 		resp.body = c.body[:0]
 		return nil
 	}
-	keep := req.use != sumOnly || resp.status >= 300 // errors are quoted, so keep their text
+	good := resp.status < 300
+	keep := req.use != sumOnly && req.use != sumParts || !good // errors are quoted, so keep their text
 	if cap(c.body) < readChunk {
 		c.body = make([]byte, 0, readChunk)
 	}
@@ -314,6 +336,12 @@ func (c *client) readBody(req *request, resp *response) error {
 		c.body = make([]byte, 0, resp.length+1) // one more, so that the end is seen without growing
 	}
 	buf, src := c.body[:0], c.bodyReader(resp)
+	if req.use == sumParts && good {
+		if err := c.sumParts(resp, src); err != nil {
+			return fmt.Errorf("body: %w", err)
+		}
+		return c.finishChunked(resp)
+	}
 	for {
 		if len(buf) == cap(buf) {
 			if !keep {
@@ -322,11 +350,8 @@ func (c *client) readBody(req *request, resp *response) error {
 				buf = append(buf, 0)[:len(buf)]
 			}
 		}
-		if resp.length >= 0 && !resp.chunked {
-			c.wakeAt(max(1, resp.length-resp.size-int64(c.reader.Buffered())))
-		}
 		n, err := src.Read(buf[len(buf):cap(buf)])
-		if req.use != keepOnly {
+		if req.use != keepOnly && req.use != sumParts {
 			resp.crc = crc32.Update(resp.crc, castagnoli, buf[len(buf):len(buf)+n])
 		}
 		resp.size += int64(n)
@@ -347,6 +372,13 @@ func (c *client) readBody(req *request, resp *response) error {
 		return fmt.Errorf("body: %d of %d bytes: %w", resp.size, resp.length, io.ErrUnexpectedEOF)
 	}
 	return c.finishChunked(resp)
+}
+
+// sumParts takes the fingerprint of a body's parts while it comes.
+func (c *client) sumParts(resp *response, src io.Reader) (err error) {
+	c.body = c.body[:cap(c.body)]
+	resp.parts, resp.size, err = fingerprintOf(resp.contentType, src, c.body[:readChunk])
+	return err
 }
 
 // finishChunked reads the trailer, which httputil leaves behind.

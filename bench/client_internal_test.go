@@ -16,6 +16,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/iotest"
 	"testing/synctest"
 	"time"
 
@@ -278,6 +279,7 @@ func TestUsageOfThisProcess(t *testing.T) {
 
 func TestEachPart(t *testing.T) {
 	const ct = `multipart/related; type="application/dicom"; boundary="b"`
+	long := strings.Repeat("\r\n--", 100)
 	cases := []struct {
 		name, contentType, body string
 		want                    []string // nil: an error
@@ -285,24 +287,34 @@ func TestEachPart(t *testing.T) {
 		{"one", ct, "--b\r\nContent-Type: x\r\n\r\nabc\r\n--b--\r\n", []string{"abc"}},
 		{"two, preamble, no header", ct, "junk\r\n--b\r\n\r\n\r\na\r\n--b\r\nX: y\r\n\r\n\r\n--b--", []string{"\r\na", ""}},
 		{"boundary in the data is skipped by length", ct, "--b\r\nContent-Length: 9\r\n\r\n12\r\n--b--\r\n--b--", []string{"12\r\n--b--"}},
-		{"wrong length", ct, "--b\r\ncontent-length: 1\r\n\r\nabc\r\n--b--", []string{"abc"}},
+		{"longer than the buffer", ct, "--b\r\n\r\n" + long + "\r\n--b\r\nContent-Length: 400\r\n\r\n" + long + "\r\n--b--", []string{long, long}},
 		{"no parts at all", "application/dicom", "abc", []string{"abc"}},
+		{"nothing", "application/dicom", "", []string{""}},
+		{"short length", ct, "--b\r\ncontent-length: 1\r\n\r\nabc\r\n--b--", nil},
+		{"long length", ct, "--b\r\ncontent-length: 9\r\n\r\nabc\r\n--b--", nil},
 		{"cut", ct, "--b\r\nContent-Type: x\r\n\r\nabc", nil},
 		{"no header end", ct, "--b\r\nContent-Type: x", nil},
+		{"endless header", ct, "--b\r\nContent-Type: " + long + "\r\n\r\n\r\n--b--", nil},
 		{"no boundary", ct, "abc", nil},
 	}
 	for _, tc := range cases {
-		var got []string
-		err := eachPart(tc.contentType, []byte(tc.body), func(data []byte) error {
-			got = append(got, string(data))
-			return nil
-		})
-		if tc.want == nil && err == nil {
-			t.Errorf("%s: no error", tc.name)
+		for _, r := range []io.Reader{strings.NewReader(tc.body), iotest.OneByteReader(strings.NewReader(tc.body)), iotest.DataErrReader(strings.NewReader(tc.body))} {
+			var got, want []checksum
+			for _, part := range tc.want {
+				want = append(want, checksum{crc32.Checksum([]byte(part), castagnoli), int64(len(part))})
+			}
+			n, err := eachPart(tc.contentType, r, make([]byte, 64), func(c checksum) { got = append(got, c) })
+			if tc.want == nil && err == nil {
+				t.Errorf("%s: no error", tc.name)
+			}
+			if tc.want != nil && (err != nil || !slices.Equal(got, want) || n != int64(len(tc.body))) {
+				t.Errorf("%s: got %v of %d bytes, %v", tc.name, got, n, err)
+			}
 		}
-		if tc.want != nil && (err != nil || !slices.Equal(got, tc.want)) {
-			t.Errorf("%s: got %q, %v", tc.name, got, err)
-		}
+	}
+	broken := errors.New("broken")
+	if _, err := eachPart(ct, iotest.ErrReader(broken), make([]byte, 64), func(checksum) {}); !errors.Is(err, broken) {
+		t.Errorf("broken: %v", err)
 	}
 }
 
@@ -311,12 +323,11 @@ func FuzzEachPart(f *testing.F) {
 	f.Add("b", []byte("--b\r\n\r\n\r\n--b\r\n\r\n\r\n--b--"))
 	f.Add("", []byte("--\r\n\r\n--\r\n----"))
 	f.Fuzz(func(t *testing.T, boundary string, body []byte) {
-		total := 0
-		_ = eachPart("multipart/related; boundary=\""+boundary+"\"", body, func(data []byte) error {
-			total += len(data)
-			return nil
+		total := int64(0)
+		_, _ = eachPart("multipart/related; boundary=\""+boundary+"\"", bytes.NewReader(body), make([]byte, 100), func(c checksum) {
+			total += c.size
 		})
-		if total > len(body) {
+		if total > int64(len(body)) {
 			t.Errorf("parts of %d bytes from %d", total, len(body))
 		}
 	})
