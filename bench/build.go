@@ -2,6 +2,7 @@ package bench
 
 import (
 	"hash/crc32"
+	"slices"
 	"strconv"
 )
 
@@ -31,6 +32,15 @@ func (b *Blob) Bytes() []byte {
 		out = append(out, p...)
 	}
 	return out
+}
+
+// clone copies a blob, but for the pieces that are shared.
+func (b *Blob) clone() *Blob {
+	c := &Blob{Size: b.Size, Parts: slices.Clone(b.Parts)}
+	for i := 0; i < len(c.Parts); i += 2 { // own and shared ones take turns
+		c.Parts[i] = slices.Clone(c.Parts[i])
+	}
+	return c
 }
 
 // headerRoom is more than the header of any template takes.

@@ -333,6 +333,29 @@ func FuzzEachPart(f *testing.F) {
 	})
 }
 
+// TestRequestsMadeAhead compares them with what is made as it is sent.
+func TestRequestsMadeAhead(t *testing.T) {
+	s := &Session{gen: NewGenerator(5)}
+	s.gen.Prepare()
+	todo := chunks(s.gen.Studies(8), 7) // of all kinds
+	made := s.ahead(todo)
+	if len(made) != len(todo) {
+		t.Fatalf("%d of %d requests", len(made), len(todo))
+	}
+	var r stowRequest
+	for i, instances := range todo {
+		var blobs []*Blob
+		for _, in := range instances {
+			blobs = append(blobs, new(Blob))
+			s.gen.Build(in, blobs[len(blobs)-1])
+		}
+		r.fill(blobs)
+		if !bytes.Equal(bytes.Join(r.parts, nil), bytes.Join(made[i].parts, nil)) || r.bytes != made[i].bytes {
+			t.Errorf("request %d differs", i)
+		}
+	}
+}
+
 // TestAnswersToStow tells a failure from UIDs that happen to have the digits of its tag.
 func TestAnswersToStow(t *testing.T) {
 	one := []*Instance{{UID: "2.25.100081197"}}

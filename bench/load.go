@@ -40,12 +40,13 @@ const maxStreak = 20
 
 // A worker is one goroutine of a load with what it owns.
 type worker struct {
-	id     int
-	client *client
-	more   []*client // for operations that work in parallel within
-	blobs  []*Blob   // scratch for instances
-	rng    rng
-	parts  [][]byte // scratch for request bodies
+	id      int
+	client  *client
+	more    []*client // for operations that work in parallel within
+	blobs   []*Blob   // scratch for instances
+	rng     rng
+	parts   [][]byte    // scratch for request bodies
+	request stowRequest // scratch, too
 
 	latency  histogram
 	timeline []moved

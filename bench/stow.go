@@ -42,41 +42,75 @@ func prepareStow(_ context.Context, s *Session, step *Step) (operation, error) {
 	}
 	s.stored = from + step.Studies
 	s.gen.Prepare()
-	return s.stowAll(todo), nil
+	return s.stowAll(todo, s.ahead(todo)), nil
 }
 
-func (s *Session) stowAll(todo [][]*Instance) operation {
+// maxAhead is how many instances are made before the clock starts: some 7 KB each, for they share their pixels.
+const maxAhead = 16 << 10
+
+// A stowRequest is the body of a request.
+type stowRequest struct {
+	parts [][]byte
+	bytes int64 // of the instances
+}
+
+// fill puts instances into the body.
+func (r *stowRequest) fill(blobs []*Blob) {
+	r.parts, r.bytes = r.parts[:0], 0
+	for i, b := range blobs {
+		text := stowNext
+		if i == 0 {
+			text = stowOpen
+		}
+		r.parts = append(append(r.parts, []byte(text)), b.Parts...)
+		r.bytes += b.Size
+	}
+	r.parts = append(r.parts, []byte(stowClose))
+}
+
+// ahead makes the first of the requests. To make an instance costs the client as much as to send 100 KB, and would slow a fast
+// server down on the same machine.
+func (s *Session) ahead(todo [][]*Instance) []stowRequest {
+	var out []stowRequest
+	var scratch Blob
+	left := maxAhead
+	for _, instances := range todo {
+		if left -= len(instances); left < 0 {
+			break
+		}
+		blobs := make([]*Blob, len(instances))
+		for i, in := range instances {
+			s.gen.Build(in, &scratch)
+			blobs[i] = scratch.clone()
+		}
+		var r stowRequest
+		r.fill(blobs)
+		out = append(out, r)
+	}
+	return out
+}
+
+// stowAll sends requests, of which the first are made already.
+func (s *Session) stowAll(todo [][]*Instance, made []stowRequest) operation {
 	return func(ctx context.Context, w *worker, n int64) (moved, error) {
 		if n >= int64(len(todo)) {
 			return moved{}, errDone
+		}
+		if n < int64(len(made)) {
+			return send(ctx, w, todo[n], &made[n])
 		}
 		return s.stow(ctx, w, todo[n])
 	}
 }
 
-// stow sends one request and examines its answer.
+// stow makes a request and sends it.
 func (s *Session) stow(ctx context.Context, w *worker, instances []*Instance) (moved, error) {
-	w.parts = w.parts[:0]
-	m := moved{objects: int64(len(instances))}
 	blobs := w.blobsFor(len(instances))
 	for i, in := range instances {
-		text := stowNext
-		if i == 0 {
-			text = stowOpen
-		}
 		s.gen.Build(in, blobs[i])
-		w.parts = append(append(w.parts, []byte(text)), blobs[i].Parts...)
-		m.bytes += blobs[i].Size
 	}
-	w.parts = append(w.parts, []byte(stowClose))
-	resp, err := w.client.do(ctx, &request{method: "POST", path: "/studies", header: stowHeader, body: w.parts})
-	if err != nil {
-		return moved{}, err
-	}
-	if err := resp.want(200); err != nil {
-		return moved{}, err
-	}
-	return m, checkStored(resp.body, instances)
+	w.request.fill(blobs)
+	return send(ctx, w, instances, &w.request)
 }
 
 // blobsFor returns n blobs that the worker keeps for re-use.
@@ -85,6 +119,18 @@ func (w *worker) blobsFor(n int) []*Blob {
 		w.blobs = append(w.blobs, new(Blob))
 	}
 	return w.blobs[:n]
+}
+
+// send sends a request and examines its answer.
+func send(ctx context.Context, w *worker, instances []*Instance, r *stowRequest) (moved, error) {
+	resp, err := w.client.do(ctx, &request{method: "POST", path: "/studies", header: stowHeader, body: r.parts})
+	if err != nil {
+		return moved{}, err
+	}
+	if err := resp.want(200); err != nil {
+		return moved{}, err
+	}
+	return moved{int64(len(instances)), r.bytes}, checkStored(resp.body, instances)
 }
 
 var errNotStored = errors.New("store: answer does not name the instance")
@@ -113,7 +159,7 @@ func (s *Session) ensureStudies(ctx context.Context, n int) ([]*Study, error) {
 		}
 		todo := chunks(missing, 1)
 		if len(todo) > 0 {
-			if err := s.fill(ctx, "instances", len(todo), false, s.stowAll(todo)); err != nil {
+			if err := s.fill(ctx, "instances", len(todo), false, s.stowAll(todo, nil)); err != nil {
 				return nil, err
 			}
 		}
