@@ -188,7 +188,7 @@ func (tx *txn) addInstance(h *segment.Header) error {
 	}
 	newStudy := study == nil
 	if newStudy {
-		study = &studyValue{Patients: map[string]int{}, Modalities: map[string]int{}, Classes: map[string]int{}}
+		study = &studyValue{}
 	}
 	before, conflict := study.terms(), study.conflict()
 	series, err := getSeries(tx, bucket, d.Study, d.Series)
@@ -196,9 +196,9 @@ func (tx *txn) addInstance(h *segment.Header) error {
 		return err
 	}
 	if series == nil {
-		series = &seriesValue{LSN: lsn + 1, Classes: map[string]int{}}
+		series = &seriesValue{LSN: lsn + 1}
 		study.Series++
-		study.Modalities[series.Modality]++
+		study.Modalities.add(series.Modality, 1)
 		tx.Put(seriesUIDKey(bucket, d.Series, d.Study), nil)
 	}
 	if lsn < series.LSN {
@@ -209,11 +209,11 @@ func (tx *txn) addInstance(h *segment.Header) error {
 		study.source(h)
 	}
 	series.Instances++
-	series.Classes[d.SOPClass]++
+	series.Classes.add(d.SOPClass, 1)
 	series.Modified = max(series.Modified, h.Time)
 	study.Instances++
-	study.Classes[d.SOPClass]++
-	study.Patients[patient]++
+	study.Classes.add(d.SOPClass, 1)
+	study.Patients.add(patient, 1)
 	study.Modified = max(study.Modified, h.Time)
 	tx.put(seriesKey(bucket, d.Study, d.Series), series)
 	tx.putStudy(bucket, d.Study, study, before, conflict)
@@ -240,8 +240,8 @@ func (tx *txn) removeInstance(bucket uint64, id *Identity, lsn LSN, now int64) e
 		return err
 	}
 	study.Instances--
-	countDown(study.Classes, id.SOPClass)
-	countDown(study.Patients, row.Patient)
+	study.Classes.add(id.SOPClass, -1)
+	study.Patients.add(row.Patient, -1)
 	study.Modified = max(study.Modified, now)
 	if study.Instances == 0 {
 		tx.Delete(studyKey(bucket, id.Study))
@@ -265,11 +265,11 @@ func (tx *txn) shrinkSeries(bucket uint64, id *Identity, lsn LSN, study *studyVa
 		return err
 	}
 	series.Instances--
-	countDown(series.Classes, id.SOPClass)
+	series.Classes.add(id.SOPClass, -1)
 	series.Modified = max(series.Modified, now)
 	if series.Instances == 0 {
 		study.Series--
-		countDown(study.Modalities, series.Modality)
+		study.Modalities.add(series.Modality, -1)
 		tx.Delete(seriesKey(bucket, id.Study, id.Series))
 		tx.Delete(seriesUIDKey(bucket, id.Series, id.Study))
 		return nil
@@ -374,12 +374,6 @@ func (tx *txn) addDuplicates(bucket uint64, n int64) error {
 	t.Duplicates += n
 	tx.put(totalsKey(bucket), &t)
 	return nil
-}
-
-func countDown(m map[string]int, k string) {
-	if m[k]--; m[k] <= 0 {
-		delete(m, k)
-	}
 }
 
 func objectSize(h *segment.Header) int64 {

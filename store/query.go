@@ -90,11 +90,8 @@ func decodeHit(ix Index, key, value []byte) (Hit, error) {
 	}
 	var buf [128]byte
 	text := string(append(append(buf[:0], study...), value...))
-	h, d := Hit{Value: v, Study: text[:len(study)]}, decoder{b: value}
-	for _, field := range [...]*string{&h.Detail, &h.Date, &h.Time} {
-		n, end := len(d.bytes()), len(text)-len(d.b)
-		*field = text[end-n : end]
-	}
+	d := decoder{b: value, of: text}
+	h := Hit{Value: v, Study: text[:len(study)], Detail: d.str(), Date: d.str(), Time: d.str()}
 	return h, d.err
 }
 
@@ -112,8 +109,8 @@ func (s *Store) Study(_ context.Context, bucket, study string) (StudyRow, error)
 		return StudyRow{}, ErrNotFound
 	}
 	row := StudyRow{
-		UID: study, LSN: v.LSN, Attrs: v.Attrs, Series: v.Series, Instances: v.Instances, SOPClasses: sortedKeys(v.Classes),
-		Modalities: slices.DeleteFunc(sortedKeys(v.Modalities), func(m string) bool { return m == "" }),
+		UID: study, LSN: v.LSN, Attrs: v.Attrs, Series: v.Series, Instances: v.Instances, SOPClasses: v.Classes.names(),
+		Modalities: slices.DeleteFunc(v.Modalities.names(), func(m string) bool { return m == "" }),
 		Conflict:   v.conflict(), Date: v.Date, Time: v.Time, Modified: time.Unix(0, v.Modified).UTC(),
 	}
 	return row, nil

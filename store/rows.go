@@ -2,11 +2,41 @@ package store
 
 import (
 	"encoding/json"
+	"slices"
+	"strings"
 	"time"
+	"unsafe"
 
 	"gantry/store/catalog"
 	"gantry/store/segment"
 )
+
+// counts tells how many there are of each name, in the order of names.
+type counts []count
+
+type count struct {
+	name string
+	n    int // over 0
+}
+
+// add counts n more of a name, or fewer.
+func (c *counts) add(name string, n int) {
+	i, found := slices.BinarySearchFunc(*c, name, func(x count, name string) int { return strings.Compare(x.name, name) })
+	if !found {
+		*c = slices.Insert(*c, i, count{name: name})
+	}
+	if (*c)[i].n += n; (*c)[i].n <= 0 {
+		*c = slices.Delete(*c, i, i+1)
+	}
+}
+
+func (c counts) names() []string {
+	out := make([]string, len(c))
+	for i := range c {
+		out[i] = c[i].name
+	}
+	return out
+}
 
 // studyValue is the catalog's value for a study.
 type studyValue struct {
@@ -17,10 +47,10 @@ type studyValue struct {
 	Accession, AccIssuer string
 	Names                []string
 	Series, Instances    int
-	Patients             map[string]int // patient → instances
-	Modalities           map[string]int // modality → series
-	Classes              map[string]int // SOP class → instances
-	Modified             int64          // ns
+	Patients             counts // patient → instances
+	Modalities           counts // modality → series
+	Classes              counts // SOP class → instances
+	Modified             int64  // ns
 }
 
 func (s *studyValue) source(h *segment.Header) {
@@ -33,8 +63,8 @@ func (s *studyValue) swapModality(from, to string) {
 	if from == to {
 		return
 	}
-	countDown(s.Modalities, from)
-	s.Modalities[to]++
+	s.Modalities.add(from, -1)
+	s.Modalities.add(to, 1)
 }
 
 // conflict tells that the instances disagree on the patient.
@@ -53,8 +83,8 @@ func (s *studyValue) terms() []term {
 	for _, n := range s.Names {
 		out = append(out, term{ix: ByName, value: n})
 	}
-	for _, m := range sortedKeys(s.Modalities) {
-		out = append(out, term{ix: ByModality, value: m})
+	for i := range s.Modalities {
+		out = append(out, term{ix: ByModality, value: s.Modalities[i].name})
 	}
 	for i := range out {
 		out[i].date, out[i].time = s.Date, s.Time
@@ -83,7 +113,7 @@ func (s *studyValue) append(b []byte) []byte {
 }
 
 func decodeStudy(v []byte) (*studyValue, error) {
-	d := decoder{b: v}
+	d := decoder{b: v, of: string(v)}
 	s := &studyValue{
 		LSN: LSN(d.uint()), Attrs: d.bytes(), Date: d.str(), Time: d.str(), PatientID: d.str(), Issuer: d.str(),
 		Accession: d.str(), AccIssuer: d.str(), Names: d.strs(), Series: int(d.int()), Instances: int(d.int()),
@@ -106,8 +136,8 @@ type seriesValue struct {
 	Attrs     json.RawMessage
 	Modality  string
 	Instances int
-	Classes   map[string]int // SOP class → instances
-	Modified  int64          // ns
+	Classes   counts // SOP class → instances
+	Modified  int64  // ns
 }
 
 func (s *seriesValue) source(h *segment.Header) {
@@ -153,7 +183,8 @@ func (i *instanceValue) append(b []byte) []byte {
 	for _, n := range []int64{i.HeaderLen, int64(i.FrameCount), int64(i.Number), i.Size, i.Modified} {
 		b = appendInt(b, n)
 	}
-	return appendText(appendStr(appendStr(b, i.Key), i.Patient), i.Attrs)
+	attrs := unsafe.String(unsafe.SliceData(i.Attrs), len(i.Attrs)) // nobody writes to them, nor keeps them here
+	return appendText(appendStr(appendStr(b, i.Key), i.Patient), attrs)
 }
 
 func decodeInstance(v []byte) (*instanceValue, error) {

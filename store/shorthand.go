@@ -5,7 +5,7 @@ import "strings"
 // shorthand is what the texts in the catalog are made of: DICOM JSON (PS3.18 F.2), UIDs of the standard, headers. Each is written as one
 // byte, the one it is listed with, which never occurs in JSON, nor in any other UTF-8 text without control characters. So the rows
 // of instances, which are most of the catalog, become a third as long: more of it stays in memory, and less is written.
-// The order within a first byte matters: what comes first is tried first.
+// Of two that begin alike the longer one comes first.
 var shorthand = [...]struct {
 	code byte
 	text string
@@ -56,40 +56,92 @@ var shorthand = [...]struct {
 // plainText marks a text that holds a byte of the shorthand, and is written as it is. It comes first.
 const plainText = 0x00
 
-// longhand is the text of each code. shorthands are the indexes in shorthand by the first two bytes of the text.
-var longhand, shorthands = func() (long [256]string, short [256]*[256][]uint8) {
-	for i, s := range shorthand {
+// longhand is the text of each code.
+var longhand = func() (long [256]string) {
+	for _, s := range shorthand {
 		long[s.code] = s.text
-		at := &short[s.text[0]]
-		if *at == nil {
-			*at = new([256][]uint8)
-		}
-		(*at)[s.text[1]] = append((*at)[s.text[1]], uint8(i))
 	}
-	return long, short
+	return long
 }()
+
+// A family are the texts that share their first two bytes.
+type family struct {
+	common string       // what all begin with
+	next   [256][]uint8 // indexes in shorthand of those in which a byte follows that
+	whole  byte         // code of the one in which nothing does; plainText if there is none
+}
+
+// families are the families by their first two bytes. remarkable are the bytes with which one begins, and those that may not be in what is
+// abbreviated.
+var families, remarkable = func() (all [256]*[256]*family, is [256]bool) {
+	for _, s := range shorthand {
+		at := &all[s.text[0]]
+		if *at == nil {
+			*at = new([256]*family)
+		}
+		f := &(*at)[s.text[1]]
+		if *f == nil {
+			*f = &family{common: s.text}
+		}
+		for !strings.HasPrefix(s.text, (*f).common) {
+			(*f).common = (*f).common[:len((*f).common)-1]
+		}
+	}
+	for i, s := range shorthand {
+		f := all[s.text[0]][s.text[1]]
+		if n := len(f.common); n == len(s.text) {
+			f.whole = s.code
+		} else {
+			f.next[s.text[n]] = append(f.next[s.text[n]], uint8(i))
+		}
+	}
+	for c := range is {
+		is[c] = c == plainText || longhand[c] != "" || all[c] != nil
+	}
+	return all, is
+}()
+
+// shorten gives the code of the longest text of the shorthand that s begins with, and how long that is: 0 if there is none. s has two
+// bytes at least, of which the first begins a family.
+func shorten(s string) (code byte, n int) {
+	f := families[s[0]][s[1]]
+	if f == nil || !strings.HasPrefix(s, f.common) {
+		return 0, 0
+	}
+	n = len(f.common)
+	if n < len(s) {
+		for _, k := range f.next[s[n]] {
+			if sh := &shorthand[k]; strings.HasPrefix(s[n:], sh.text[n:]) {
+				return sh.code, len(sh.text)
+			}
+		}
+	}
+	if f.whole == plainText {
+		return 0, 0
+	}
+	return f.whole, n
+}
 
 // abbreviate appends a text in shorthand. What it appends is never longer than the text and a byte.
 func abbreviate(dst []byte, s string) []byte {
-	start := len(dst)
-	for i := 0; i < len(s); {
+	start, from := len(dst), 0
+	for i := 0; i < len(s); i++ {
 		c := s[i]
-		if c == plainText || longhand[c] != "" {
+		switch {
+		case !remarkable[c]:
+			continue
+		case c == plainText || longhand[c] != "":
 			return append(append(dst[:start], plainText), s...)
+		case i+1 == len(s):
+			continue
 		}
-		n := 1
-		if next := shorthands[c]; next != nil && i+1 < len(s) {
-			for _, k := range next[s[i+1]] {
-				if sh := &shorthand[k]; strings.HasPrefix(s[i:], sh.text) {
-					c, n = sh.code, len(sh.text)
-					break
-				}
-			}
+		if code, n := shorten(s[i:]); n > 0 {
+			dst = append(append(dst, s[from:i]...), code)
+			from = i + n
+			i = from - 1
 		}
-		dst = append(dst, c)
-		i += n
 	}
-	return dst
+	return append(dst, s[from:]...)
 }
 
 // spellOut appends the text that was abbreviated. Any bytes are the shorthand of something.

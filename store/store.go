@@ -119,6 +119,7 @@ type Store struct {
 	lastStream uint64
 
 	flight *flight
+	space  freeSpace
 
 	damage      []Damage    // found by recovery
 	brokenState sharedError // wal.broken, for those who are not the sequencer
@@ -314,18 +315,39 @@ func (s *Store) Flush(ctx context.Context) error { return closedOr(s.catalog.Flu
 // End is the LSN of the next record: everything below it is durable.
 func (s *Store) End() LSN { return LSN(s.wal.end.Load()) }
 
-// nearlyFull tells whether a batch would take the disk below the reserve that deletes live on.
+// freeSpace is what the sequencer last saw of the disk.
+type freeSpace struct {
+	until time.Time // when to look again
+	room  uint64    // bytes to write before that
+}
+
+// The disk is looked at again after lookAfter, and at every batch while less than plenty lies between what is free and the reserve.
+const (
+	lookAfter = 100 * time.Millisecond
+	plenty    = 1 << 30
+)
+
+// nearlyFull tells whether a batch would take the disk below the reserve that deletes live on. Sequencer only.
 func (s *Store) nearlyFull(ops []*op) bool {
-	free, total, err := s.cfg.FS.Free(s.cfg.Dir)
-	if err != nil {
-		return false // Reserve will tell
-	}
-	need := s.reserve(total)
+	var need uint64
 	for _, o := range ops {
 		need += uint64(o.size())
 	}
-	s.metrics.space(free, total)
-	return free < need
+	if now := time.Now(); need > s.space.room || !now.Before(s.space.until) {
+		s.space = freeSpace{}
+		free, total, err := s.cfg.FS.Free(s.cfg.Dir)
+		if err != nil {
+			return false // Reserve will tell
+		}
+		s.metrics.space(free, total)
+		reserve := s.reserve(total)
+		if free < reserve+need {
+			return true
+		}
+		s.space = freeSpace{until: now.Add(lookAfter), room: free - min(free, reserve+plenty)}
+	}
+	s.space.room -= min(s.space.room, need)
+	return false
 }
 
 // reserve is the free space, in bytes, that only deletes may use.

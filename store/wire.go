@@ -25,9 +25,9 @@ func appendStr[T ~string | ~[]byte](b []byte, s T) []byte {
 }
 
 // appendText is appendStr for what shorthand makes shorter.
-func appendText[T ~string | ~[]byte](b []byte, s T) []byte {
+func appendText(b []byte, s string) []byte {
 	var room [512]byte
-	return appendStr(b, abbreviate(room[:0], string(s)))
+	return appendStr(b, abbreviate(room[:0], s))
 }
 
 // appendUID is appendStr for UIDs.
@@ -80,21 +80,12 @@ func appendMap(b []byte, m map[string]string) []byte {
 	return b
 }
 
-func appendCounts(b []byte, m map[string]int) []byte {
-	b = appendUint(b, uint64(len(m)))
-	for _, k := range sortedKeys(m) {
-		b = appendInt(appendStr(b, k), int64(m[k]))
+func appendCounts(b []byte, c counts) []byte {
+	b = appendUint(b, uint64(len(c)))
+	for i := range c {
+		b = appendInt(appendStr(b, c[i].name), int64(c[i].n))
 	}
 	return b
-}
-
-func sortedKeys(m map[string]int) []string {
-	keys := make([]string, 0, len(m))
-	for k := range m {
-		keys = append(keys, k)
-	}
-	slices.Sort(keys)
-	return keys
 }
 
 func appendChecksums(b []byte, sums []Checksum) []byte {
@@ -116,6 +107,7 @@ func appendBool(b []byte, v bool) []byte {
 // decoder reads what the append functions wrote. The first error sticks; every length is checked against what remains.
 type decoder struct {
 	b   []byte
+	of  string // if not empty, ends with the bytes of b: strings are cut out of it
 	err error
 }
 
@@ -167,7 +159,14 @@ func (d *decoder) bytes() []byte {
 	return v
 }
 
-func (d *decoder) str() string { return string(d.bytes()) }
+func (d *decoder) str() string {
+	v := d.bytes()
+	if d.of == "" {
+		return string(v)
+	}
+	end := len(d.of) - len(d.b)
+	return d.of[end-len(v) : end]
+}
 
 func (d *decoder) text() string {
 	var room [128]byte
@@ -234,14 +233,13 @@ func (d *decoder) stringMap() map[string]string {
 	return m
 }
 
-func (d *decoder) counts() map[string]int {
+func (d *decoder) counts() counts {
 	n := d.count()
-	m := make(map[string]int, n)
+	c := make(counts, 0, n+1) // one is often added
 	for range n {
-		k := d.str()
-		m[k] = int(d.int())
+		c = append(c, count{d.str(), int(d.int())})
 	}
-	return m
+	return c
 }
 
 func (d *decoder) checksums() []Checksum {

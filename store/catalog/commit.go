@@ -25,12 +25,12 @@ func (c *Catalog) Commit(b *Batch, lsn uint64) error {
 		c.mu.Lock()
 		ready, err := c.admitLocked(b, lsn)
 		if ready || err != nil {
-			if ready {
-				c.applyLocked(b, lsn)
-			}
+			due := ready && c.applyLocked(b, lsn)
 			c.mu.Unlock()
+			if due && !c.opts.Manual {
+				c.flusher.wake()
+			}
 			if ready {
-				c.wakeAfterCommit()
 				b.pending = nil // they are committed too: else each batch would keep all before it alive
 			}
 			return err
@@ -71,7 +71,8 @@ func (c *Catalog) admitLocked(b *Batch, lsn uint64) (bool, error) {
 	return false, nil
 }
 
-func (c *Catalog) applyLocked(b *Batch, lsn uint64) {
+// applyLocked adds a batch to the active overlay. It tells whether the flusher has to know: of a first batch, and of a large overlay.
+func (c *Catalog) applyLocked(b *Batch, lsn uint64) (due bool) {
 	o := c.active
 	b.changes.Scan(func(k string, v []byte) bool {
 		o.bytes -= setEntry(&o.table, k, v)
@@ -86,8 +87,9 @@ func (c *Catalog) applyLocked(b *Batch, lsn uint64) {
 		o.lsn = lsn
 	}
 	if !o.dirty() {
-		o.since = time.Now()
+		o.since, due = time.Now(), true
 	}
+	return due || o.bytes >= c.opts.FreezeBytes
 }
 
 // usedLocked returns the bytes in both overlays.

@@ -92,13 +92,6 @@ func (c *Catalog) flushDue() (wait time.Duration, armed bool) {
 	return c.opts.FreezeAge - time.Since(c.active.since), true
 }
 
-// wakeAfterCommit lets the flusher know of a first or large overlay.
-func (c *Catalog) wakeAfterCommit() {
-	if !c.opts.Manual {
-		c.flusher.wake()
-	}
-}
-
 // freeze returns the overlay to write: the one left from a failed attempt, or the active one. nil if there is nothing.
 func (c *Catalog) freeze() *overlay {
 	c.mu.Lock()
