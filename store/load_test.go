@@ -423,3 +423,38 @@ func TestCollectEmptiesTheCatalog(t *testing.T) {
 	}
 	check(s, 0)
 }
+
+// TestOpenInstanceKeepsALargeOne deletes a large instance while it is open: its extents go when it is closed.
+func TestOpenInstanceKeepsALargeOne(t *testing.T) {
+	d := disk{fs: vfs.NewMem(), cat: catalog.NewMemDisk()}
+	s := open(t, d.config())
+	mustBucket(t, s, "archive", store.BucketSettings{DICOM: true})
+	image, sop := append(instance(1, 2, 3, "P"), noise(1, store.MaxRecord)...), "1.1.2.3"
+	res, err := s.Put(t.Context(), &store.Put{Key: store.Key{Bucket: "archive"}, Body: bytes.NewReader(image), Size: -1, Instance: &store.InstancePut{}})
+	if err != nil || !res.Stored {
+		t.Fatalf("stored: %+v, %v", res, err)
+	}
+	o, err := s.OpenInstance(t.Context(), "archive", sop)
+	if err != nil || o.Key != res.Key || o.Instance.SOP != sop {
+		t.Fatalf("open: %+v, %v", o, err)
+	}
+	if _, err := s.Delete(t.Context(), &store.Delete{Key: res.Key}); err != nil {
+		t.Fatal(err)
+	}
+	if err := store.Tidy(s); err != nil {
+		t.Fatal(err)
+	}
+	got := make([]byte, o.Size)
+	if _, err := o.ReadAt(got, 0); err != nil || !bytes.Equal(got, image) {
+		t.Errorf("read while it is open: %v", err)
+	}
+	if err := errors.Join(o.Close(), store.Tidy(s)); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := store.Extents(s); n != 0 || err != nil {
+		t.Errorf("%d extents are left, %v", n, err)
+	}
+	if _, err := s.OpenInstance(t.Context(), "archive", sop); !errors.Is(err, store.ErrNotFound) {
+		t.Errorf("open what was deleted: %v", err)
+	}
+}
