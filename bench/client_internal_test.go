@@ -373,3 +373,20 @@ func TestAnswersToStow(t *testing.T) {
 		}
 	}
 }
+
+// TestStowAnswer compares the yardstick's answer with what the client demands.
+func TestStowAnswer(t *testing.T) {
+	g := NewGenerator(3)
+	in := g.Studies(1)[0].Series[0].Instances[0]
+	var blob Blob
+	g.Prepare()
+	g.Build(in, &blob)
+	var r stowRequest
+	r.fill([]*Blob{&blob})
+	if err := checkStored(StowAnswer(bytes.Join(r.parts, nil)), []*Instance{in}); err != nil {
+		t.Error(err)
+	}
+	for _, body := range []string{"", "\x02\x00\x03\x00UI", "\x02\x00\x03\x00UI\xff\xff1"} {
+		_ = StowAnswer([]byte(body))
+	}
+}

@@ -1,7 +1,9 @@
 package bench
 
 import (
+	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"os"
@@ -195,4 +197,16 @@ func (m *Memory) PutStudies(g *Generator, n int, prefix string, instances bool) 
 			}
 		}
 	}
+}
+
+// StowAnswer is what a server answers that keeps nothing of a STOW request with one instance: it takes the SOP Instance UID from where this
+// package writes it, (0002,0003). It is empty if there is none.
+func StowAnswer(body []byte) []byte {
+	_, value, ok := bytes.Cut(body[:min(len(body), 1<<10)], []byte("\x02\x00\x03\x00UI"))
+	if !ok || len(value) < 2 {
+		return nil
+	}
+	n := int(binary.LittleEndian.Uint16(value))
+	uid := bytes.TrimRight(value[2:min(len(value), 2+n)], "\x00")
+	return fmt.Appendf(nil, `{"00081199":{"vr":"SQ","Value":[{"00081155":{"vr":"UI","Value":[%q]}}]}}`, uid)
 }

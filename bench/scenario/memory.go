@@ -69,6 +69,9 @@ func serveMemory(c *fasthttp.RequestCtx, m *bench.Memory) {
 	switch {
 	case c.IsPut():
 		m.Put(path, "application/octet-stream", bytes.Clone(c.PostBody()))
+	case c.IsPost():
+		c.SetContentType("application/dicom+json")
+		c.SetBody(bench.StowAnswer(c.PostBody()))
 	case c.IsGet():
 		if a, ok := m.Get(path); ok {
 			c.SetContentType(a.ContentType)
