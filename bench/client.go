@@ -64,7 +64,6 @@ type bodyUse int
 
 const (
 	keepAndSum bodyUse = iota // response.body and response.crc
-	keepOnly                  // response.body
 	sumOnly                   // response.crc
 	sumParts                  // response.parts
 )
@@ -328,7 +327,7 @@ func (c *client) readBody(req *request, resp *response) error {
 		return nil
 	}
 	good := resp.status < 300
-	keep := req.use != sumOnly && req.use != sumParts || !good // errors are quoted, so keep their text
+	keep := req.use == keepAndSum || !good // errors are quoted, so keep their text
 	if cap(c.body) < readChunk {
 		c.body = make([]byte, 0, readChunk)
 	}
@@ -351,9 +350,7 @@ func (c *client) readBody(req *request, resp *response) error {
 			}
 		}
 		n, err := src.Read(buf[len(buf):cap(buf)])
-		if req.use != keepOnly && req.use != sumParts {
-			resp.crc = crc32.Update(resp.crc, castagnoli, buf[len(buf):len(buf)+n])
-		}
+		resp.crc = crc32.Update(resp.crc, castagnoli, buf[len(buf):len(buf)+n])
 		resp.size += int64(n)
 		buf = buf[:len(buf)+n]
 		if resp.size > maxBody {
