@@ -104,6 +104,7 @@ func (s *Store) deleteRows(ctx context.Context, b Bucket, rows []InstanceRow, o 
 	for i := range rows {
 		r, err := newRecord(tombstone(b, rows[i].Key, o), nil)
 		if err != nil {
+			all.freeHeaders()
 			return 0, err
 		}
 		all.records = append(all.records, r)
@@ -113,7 +114,7 @@ func (s *Store) deleteRows(ctx context.Context, b Bucket, rows []InstanceRow, o 
 		if err := checkBucket(tx, b); err != nil {
 			return err
 		}
-		all.records = make([]*record, 0, len(every))
+		all.records, all.dropped = make([]*record, 0, len(every)), nil
 		for i, r := range every {
 			e, err := tx.entry(b.ID, rows[i].Key)
 			if err != nil {
@@ -121,6 +122,8 @@ func (s *Store) deleteRows(ctx context.Context, b Bucket, rows []InstanceRow, o 
 			}
 			if e != nil && e.LSN == rows[i].LSN {
 				all.records = append(all.records, r)
+			} else {
+				all.dropped = append(all.dropped, r)
 			}
 		}
 		if len(all.records) == 0 {

@@ -5,6 +5,20 @@ import "context"
 // Queued is how many operations wait for the sequencer.
 func Queued(s *Store) int { return len(s.queue) }
 
+// Hold keeps the sequencer from all that is queued after it, until goOn is called.
+func Hold(s *Store) (goOn func()) {
+	held, gate := make(chan struct{}), make(chan struct{})
+	go func() {
+		_ = s.submit(context.Background(), &op{check: func(*txn) error {
+			close(held)
+			<-gate
+			return errNothing
+		}})
+	}()
+	<-held
+	return func() { close(gate) }
+}
+
 // InFlight is how many operations are durable here and not yet acknowledged.
 func InFlight(s *Store) (n int) {
 	s.flight.mu.Lock()

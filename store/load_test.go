@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"gantry/internal/budget"
 	"gantry/internal/vfs"
 	"gantry/store"
 	"gantry/store/catalog"
@@ -215,6 +216,45 @@ func TestBodyBudget(t *testing.T) {
 	}
 	if n := store.BudgetInUse(s); n != 0 {
 		t.Errorf("%d bytes are still taken", n)
+	}
+}
+
+// TestDeletedMeanwhile: of two clients that delete a study at once, one finds nothing left to do. The buffers of its tombstones
+// must not be lost.
+func TestDeletedMeanwhile(t *testing.T) {
+	d := disk{fs: vfs.NewMem(), cat: catalog.NewMemDisk()}
+	s := open(t, d.config())
+	mustBucket(t, s, "dicom", store.BucketSettings{DICOM: true})
+	for i := range 3 {
+		in := bytes.NewReader(instance(0, 0, i, "P"))
+		if _, err := s.Put(t.Context(), &store.Put{Key: store.Key{Bucket: "dicom"}, Body: in, Size: -1, Instance: &store.InstancePut{}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	before := budget.UsedBytes()
+	goOn := store.Hold(s)
+	type result struct {
+		n   int
+		err error
+	}
+	done := make(chan result, 2)
+	for range 2 {
+		go func() {
+			n, err := s.DeleteInstances(t.Context(), "dicom", store.Identity{Study: "1.0"}, store.Origin{})
+			done <- result{n, err}
+		}()
+	}
+	waitUntil(func() bool { return store.Queued(s) == 2 })
+	goOn()
+	a, b := <-done, <-done
+	if a.n < b.n {
+		a, b = b, a
+	}
+	if a.n != 3 || a.err != nil || b.n != 0 || !errors.Is(b.err, store.ErrNotFound) {
+		t.Errorf("deleted %+v and %+v, want 3 and ErrNotFound", a, b)
+	}
+	if n := budget.UsedBytes(); n != before {
+		t.Errorf("%d bytes of buffers were not put back", n-before)
 	}
 }
 

@@ -105,6 +105,7 @@ func (s *Store) partOp(b Bucket, p *PutPart, up *received, sums Sums) (*op, erro
 		for _, ext := range up.body.extents() {
 			r, err := up.stream.record(ext)
 			if err != nil {
+				o.freeHeaders()
 				return nil, err
 			}
 			o.records = append(o.records, r)

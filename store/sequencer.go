@@ -67,6 +67,7 @@ func aligned(raw, was []byte) []byte {
 // op is one operation: records that are committed together or not at all.
 type op struct {
 	records []*record
+	dropped []*record // records that check took out
 	// check decides, in log order, whether the operation may go on. It may change records. errNothing ends the operation
 	// well without writing anything. May be nil.
 	check func(tx *txn) error
@@ -217,9 +218,11 @@ func (o *op) free() {
 }
 
 func (o *op) freeHeaders() {
-	for _, r := range o.records {
-		budget.PutBuf(r.raw)
-		r.raw = nil
+	for _, records := range [...][]*record{o.records, o.dropped} {
+		for _, r := range records {
+			budget.PutBuf(r.raw)
+			r.raw = nil
+		}
 	}
 }
 
