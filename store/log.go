@@ -34,6 +34,7 @@ type wal struct {
 	segs []*segmentFile
 
 	files   *fileCache
+	pages   *largePages
 	sealing sync.WaitGroup
 }
 
@@ -53,7 +54,7 @@ func openWAL(fsys vfs.FS, dir string, limit int64, logger *slog.Logger) (*wal, e
 		return nil, fmt.Errorf("make log directory: %w", err)
 	}
 	l := &wal{fs: fsys, dir: dir, limit: limit, logger: logger}
-	l.files = newFileCache(fsys, maxOpenSegments)
+	l.files, l.pages = newFileCache(fsys, maxOpenSegments), newLargePages()
 	names, err := fsys.List(dir)
 	if err != nil {
 		return nil, fmt.Errorf("list log directory: %w", err)

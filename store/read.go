@@ -286,6 +286,7 @@ func (l *wal) readAt(p []byte, lsn LSN, off int64) (name string, pos int64, err 
 	defer f.release()
 	n, err := f.ReadAt(p, pos)
 	if n == len(p) {
+		l.pages.read(seg, pos, n)
 		return name, pos, nil
 	}
 	if errors.Is(err, io.EOF) {

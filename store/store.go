@@ -164,6 +164,7 @@ func (s *Store) start(ctx context.Context) error {
 		s.halt()
 		return err
 	}
+	s.workers.Go(func() { s.wal.enlarge(background) })
 	s.workers.Add(1)
 	go s.maintain(background)
 	return nil

@@ -20,23 +20,24 @@ type OpKind string
 
 // The kinds of operation. OpWrite is both WriteAt and WriteV.
 const (
-	OpCreate   OpKind = "create"
-	OpOpen     OpKind = "open"
-	OpRemove   OpKind = "remove"
-	OpRename   OpKind = "rename"
-	OpMkdirAll OpKind = "mkdirall"
-	OpList     OpKind = "list"
-	OpStat     OpKind = "stat"
-	OpSyncDir  OpKind = "syncdir"
-	OpFree     OpKind = "free"
-	OpLock     OpKind = "lock"
-	OpRead     OpKind = "read"
-	OpWrite    OpKind = "write"
-	OpSync     OpKind = "sync"
-	OpTruncate OpKind = "truncate"
-	OpReserve  OpKind = "reserve"
-	OpSize     OpKind = "size"
-	OpClose    OpKind = "close"
+	OpCreate       OpKind = "create"
+	OpOpen         OpKind = "open"
+	OpRemove       OpKind = "remove"
+	OpRename       OpKind = "rename"
+	OpMkdirAll     OpKind = "mkdirall"
+	OpList         OpKind = "list"
+	OpStat         OpKind = "stat"
+	OpSyncDir      OpKind = "syncdir"
+	OpFree         OpKind = "free"
+	OpLock         OpKind = "lock"
+	OpRead         OpKind = "read"
+	OpWrite        OpKind = "write"
+	OpSync         OpKind = "sync"
+	OpTruncate     OpKind = "truncate"
+	OpReserve      OpKind = "reserve"
+	OpSize         OpKind = "size"
+	OpEnlargePages OpKind = "enlarge pages"
+	OpClose        OpKind = "close"
 )
 
 // Op is an operation about to be done.
@@ -342,6 +343,11 @@ func (f *faultFile) Truncate(size int64) error {
 // Reserve implements File.
 func (f *faultFile) Reserve(off, n int64) error {
 	return f.f.do(Op{Kind: OpReserve, Name: f.name, Off: off, Len: n}, func() error { return f.file.Reserve(off, n) })
+}
+
+// EnlargePages implements File.
+func (f *faultFile) EnlargePages(off int64, n int) error {
+	return f.f.do(Op{Kind: OpEnlargePages, Name: f.name, Off: off, Len: int64(n)}, func() error { return f.file.EnlargePages(off, n) })
 }
 
 // Size implements File.

@@ -224,6 +224,13 @@ func (f *memFile) Reserve(off, n int64) error {
 	return nil
 }
 
+// EnlargePages implements File. There is no page cache.
+func (f *memFile) EnlargePages(int64, int) error {
+	f.m.mu.Lock()
+	defer f.m.mu.Unlock()
+	return f.checkLocked("madvise", false)
+}
+
 // Size implements File.
 func (f *memFile) Size() (int64, error) {
 	f.m.mu.Lock()

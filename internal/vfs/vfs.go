@@ -72,6 +72,9 @@ type File interface {
 	// of the file. The error wraps syscall.ENOSPC if there is no room. Where the file system cannot reserve, the free space is
 	// checked instead.
 	Reserve(off, n int64) error
+	// EnlargePages has the page cache hold n bytes from off on, both multiples of the page size, in pages as large as the system has,
+	// by reading them from the disk again. It is a hint: where it is no error, it may still have been of no use.
+	EnlargePages(off int64, n int) error
 	// Size returns the current size in bytes.
 	Size() (int64, error)
 	// Close closes the file without syncing it. The second call returns fs.ErrClosed.

@@ -314,6 +314,7 @@ func testClosed(t *testing.T, fsys vfs.FS, dir string) {
 	wantError(t, "Sync", f.Sync(), fs.ErrClosed)
 	wantError(t, "Truncate", f.Truncate(0), fs.ErrClosed)
 	wantError(t, "Reserve", f.Reserve(0, 1), fs.ErrClosed)
+	wantError(t, "EnlargePages", f.EnlargePages(0, 4096), fs.ErrClosed)
 	_, err = f.Size()
 	wantError(t, "Size", err, fs.ErrClosed)
 	wantError(t, "Close", f.Close(), fs.ErrClosed)

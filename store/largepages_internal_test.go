@@ -1,0 +1,111 @@
+package store
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"testing"
+	"time"
+
+	"gantry/internal/vfs"
+)
+
+func TestHotStretches(t *testing.T) {
+	const piece = stretchBytes / 8
+	p := newLargePages()
+	a, b := &segmentFile{base: 0}, &segmentFile{base: 512 << 20}
+	read := func(seg *segmentFile, off int64, times int) {
+		for range times {
+			p.read(seg, off, piece)
+		}
+	}
+	want := func(what string, seg *segmentFile, off int64) {
+		t.Helper()
+		select {
+		case s := <-p.hot:
+			if s != (stretch{seg, off}) {
+				t.Errorf("%s: %+v is hot", what, s)
+			}
+		default:
+			if seg != nil {
+				t.Errorf("%s: nothing is hot", what)
+			}
+		}
+	}
+	read(a, 3*stretchBytes+5, 8*hotReads-1)
+	read(b, 3*stretchBytes, 8*hotReads-1)
+	want("one read too few", nil, 0)
+	read(a, 4*stretchBytes-1, 1)
+	want("the last of its reads", a, 3*stretchBytes)
+	read(a, 3*stretchBytes, 9*hotReads)
+	want("it had its turn", nil, 0)
+	read(b, 3*stretchBytes, 1)
+	want("the same place of another segment", b, 3*stretchBytes)
+	p.forget()
+	read(a, 3*stretchBytes, 8*hotReads)
+	want("counted anew", a, 3*stretchBytes)
+
+	p.forget()
+	for i := range int64(cap(p.hot) + 1) {
+		read(a, i*stretchBytes, 8*hotReads)
+	}
+	for i := range int64(cap(p.hot)) {
+		want("waiting", a, i*stretchBytes)
+	}
+	last := int64(cap(p.hot)) * stretchBytes
+	read(a, last, 8*hotReads)
+	want("once there is room again", a, last)
+}
+
+func TestHotStretchesFromMany(t *testing.T) {
+	p := newLargePages()
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			for i := range 1000 * hotReads {
+				p.read(&segmentFile{}, int64(i)*stretchBytes*17, stretchBytes)
+			}
+		})
+	}
+	wg.Wait()
+}
+
+// TestEnlargeWhatIsComplete: a stretch that is still written to is left alone, and so is all if the system can't.
+func TestEnlargeWhatIsComplete(t *testing.T) {
+	var enlarged []int64
+	fault := vfs.NewFault(vfs.NewMem())
+	fault.SetRule(func(op vfs.Op) vfs.Fate {
+		if op.Kind == vfs.OpEnlargePages {
+			enlarged = append(enlarged, op.Off)
+			if len(enlarged) == 2 {
+				return vfs.Fate{Err: context.DeadlineExceeded}
+			}
+		}
+		return vfs.Fate{}
+	})
+	l, err := openWAL(fault, "/log", 1<<30, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := l.startSegment(0); err != nil {
+		t.Fatal(err)
+	}
+	l.end.Store(3*stretchBytes - 1)
+	seg := l.active()
+	done := make(chan struct{})
+	go func() {
+		l.enlarge(t.Context())
+		close(done)
+	}()
+	for _, off := range []int64{0, 2 * stretchBytes, stretchBytes} {
+		l.pages.hot <- stretch{seg, off}
+	}
+	select {
+	case <-done:
+	case <-time.After(10 * time.Second):
+		t.Fatal("goes on where there are no large pages")
+	}
+	if len(enlarged) != 2 || enlarged[0] != 0 || enlarged[1] != stretchBytes {
+		t.Errorf("enlarged %v", enlarged)
+	}
+}
