@@ -123,6 +123,50 @@ func TestClientAgainstRawServers(t *testing.T) {
 	}
 }
 
+// TestClientIsWokenOnce has a body come in two pieces, of which the first must not wake the client.
+func TestClientIsWokenOnce(t *testing.T) {
+	const size, first = 600_000, 100_000
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	woken := make(chan struct{})
+	go func() {
+		conn, err := l.Accept()
+		if err != nil {
+			return
+		}
+		defer conn.Close()
+		_, _ = http.ReadRequest(bufio.NewReader(conn))
+		_, _ = fmt.Fprintf(conn, "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n", size)
+		time.Sleep(20 * time.Millisecond) // so that the client reads the body apart from the head
+		_, _ = conn.Write(make([]byte, first))
+		select {
+		case <-woken: // too early
+		case <-time.After(100 * time.Millisecond):
+		}
+		_, _ = conn.Write(make([]byte, size-first))
+	}()
+	c := testClient(t, "http://"+l.Addr().String())
+	if err := c.dial(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.write(&request{method: "GET", path: "/"}); err != nil {
+		t.Fatal(err)
+	}
+	resp, _, err := c.readHead("GET")
+	if err != nil {
+		t.Fatal(err)
+	}
+	body := c.bodyReader(resp)
+	n, err := body.Read(make([]byte, size))
+	close(woken)
+	if err != nil || n <= first {
+		t.Errorf("%d bytes in the first read, %v", n, err)
+	}
+}
+
 func TestClientDialsAgainWhenServerClosedIdleConnection(t *testing.T) {
 	var served int
 	srv := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { served++ }))

@@ -49,6 +49,7 @@ func TestFlushesByAgeAndSize(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer c.Close()
+		synctest.Wait() // the flusher sleeps: a commit has to wake it
 		put(t, c, 1, "a", "1")
 		advance(4 * time.Second)
 		put(t, c, 2, "b", "1")
