@@ -114,18 +114,19 @@ func (s *Store) deleteRows(ctx context.Context, b Bucket, rows []InstanceRow, o 
 		if err := checkBucket(tx, b); err != nil {
 			return err
 		}
-		all.records, all.dropped = make([]*record, 0, len(every)), nil
+		var kept, dropped []*record
 		for i, r := range every {
 			e, err := tx.entry(b.ID, rows[i].Key)
 			if err != nil {
 				return err
 			}
 			if e != nil && e.LSN == rows[i].LSN {
-				all.records = append(all.records, r)
+				kept = append(kept, r)
 			} else {
-				all.dropped = append(all.dropped, r)
+				dropped = append(dropped, r)
 			}
 		}
+		all.records, all.dropped = kept, dropped
 		if len(all.records) == 0 {
 			return errNothing
 		}

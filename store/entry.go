@@ -2,6 +2,8 @@ package store
 
 import (
 	"time"
+
+	"gantry/store/segment"
 )
 
 // location says where a record's header and payload lie. The segment follows from the LSN.
@@ -24,7 +26,7 @@ func (l location) append(b []byte) []byte {
 }
 
 func (d *decoder) location() location {
-	l := location{LSN: LSN(d.uint()), HeaderLen: int(d.uint()), PayloadLen: int64(d.uint())}
+	l := location{LSN: LSN(d.uint()), HeaderLen: int(d.size(segment.MaxHeader)), PayloadLen: d.size(segment.MaxPayload)}
 	n := d.uint()
 	if n > uint64(len(d.b)/4) {
 		d.fail()

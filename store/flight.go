@@ -1,6 +1,7 @@
 package store
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"sync"
@@ -164,7 +165,7 @@ func (s *Store) awaitMirror(b *batch) {
 // publish makes a durable batch part of the log, and visible. From here on it counts, whatever happens to the catalog in memory.
 func (s *Store) publish(b *batch) error {
 	s.wal.advance(b.size)
-	err := s.commitCatalog(b.tx.Batch, s.wal.end.Load())
+	err := s.commitCatalog(context.Background(), b.tx.Batch, s.wal.end.Load())
 	if b.size > 0 {
 		s.metrics.way(b)
 	}

@@ -313,6 +313,19 @@ func (l *wal) size() int64 {
 	return int64(seg.base) + size
 }
 
+// recordsEnd is where the records of a segment's file end at most: its footer is none.
+func (l *wal) recordsEnd(seg *segmentFile, size int64) (LSN, error) {
+	f, err := l.files.acquire(l.path(seg))
+	if err != nil {
+		return 0, err
+	}
+	defer f.release()
+	if ft, err := segment.ReadFooter(f, size); err == nil {
+		size = ft.Offset
+	}
+	return seg.base + LSN(size), nil
+}
+
 // skipTo leaves out LSNs that the log has lost, so that none is given twice.
 func (l *wal) skipTo(lsn LSN) {
 	l.end.Store(uint64(lsn))

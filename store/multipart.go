@@ -244,10 +244,11 @@ func (s *Store) Complete(ctx context.Context, c *Complete) (PutResult, error) {
 	if d.put.Owner == "" {
 		d.put.Owner = u.Owner
 	}
+	d.upload = &received{store: s}
+	defer func() { d.upload.body.free() }()
 	if err := s.assemble(ctx, c, d, chosen); err != nil {
 		return PutResult{}, d.refuse(err)
 	}
-	defer d.upload.body.free()
 	err = s.submit(ctx, &op{records: d.records, check: func(tx *txn) error {
 		if err := d.checkParts(tx, c, chosen); err != nil {
 			return err
@@ -338,7 +339,7 @@ func (c *CompletePart) matches(p *Part) bool {
 func (s *Store) assemble(ctx context.Context, c *Complete, d *draft, chosen []storedPart) error {
 	m := make(manifest, len(chosen))
 	parts := make([]Part, len(chosen))
-	up := &received{store: s}
+	up := d.upload
 	for i := range chosen {
 		m[i] = piece{Stream: chosen[i].Stream, Part: chosen[i].Part}
 		parts[i] = chosen[i].Part
@@ -347,7 +348,6 @@ func (s *Store) assemble(ctx context.Context, c *Complete, d *draft, chosen []st
 	if up.size > MaxObject {
 		return ErrTooLarge
 	}
-	d.upload = up
 	var sums Sums
 	var err error
 	if c.Sums != nil {
@@ -356,6 +356,13 @@ func (s *Store) assemble(ctx context.Context, c *Complete, d *draft, chosen []st
 		}
 	}
 	if d.bucket.Settings.DICOM {
+		for i := range m { // the collector leaves alone what is being read
+			s.pins.add(LSN(m[i].Stream))
+			defer s.pins.drop(LSN(m[i].Stream))
+		}
+		if err := d.checkParts(s.catalog, c, chosen); err != nil {
+			return err
+		}
 		up.object = &Object{store: s, large: m, Info: Info{Size: up.size}}
 		if err := s.readInstance(ctx, d); err != nil {
 			return err
@@ -381,8 +388,8 @@ func (s *Store) assemble(ctx context.Context, c *Complete, d *draft, chosen []st
 }
 
 // checkParts makes sure that the upload is still there and no part was replaced meanwhile.
-func (d *draft) checkParts(tx *txn, c *Complete, chosen []storedPart) error {
-	if _, err := getUpload(tx, d.bucket, c.Key, c.UploadID); err != nil {
+func (d *draft) checkParts(r catalog.Reader, c *Complete, chosen []storedPart) error {
+	if _, err := getUpload(r, d.bucket, c.Key, c.UploadID); err != nil {
 		return err
 	}
 	id, err := parseUploadID(c.UploadID)
@@ -390,7 +397,7 @@ func (d *draft) checkParts(tx *txn, c *Complete, chosen []storedPart) error {
 		return err
 	}
 	for i := range chosen {
-		v, ok, err := tx.Get(partKey(id, chosen[i].Number))
+		v, ok, err := r.Get(partKey(id, chosen[i].Number))
 		if err != nil {
 			return err
 		}

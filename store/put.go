@@ -284,10 +284,11 @@ func (u *received) release() {
 	u.claim.Release()
 }
 
-// close releases everything. It may be called after release.
+// close releases everything. It may be called after release, and must be called once.
 func (u *received) close() {
 	u.release()
 	u.stream.abandon()
+	u.stream.close()
 }
 
 // readerAt gives the bytes received, wherever they are.

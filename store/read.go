@@ -186,7 +186,12 @@ func (o *Object) block(off int64) (verified, error) {
 	if err != nil {
 		return verified{}, err
 	}
-	b.data = b.data[pos-int64(i)*segment.BlockSize:]
+	skip := pos - int64(i)*segment.BlockSize
+	if skip >= int64(len(b.data)) { // the catalog says that the object is longer than its payload
+		b.free()
+		return verified{}, o.store.damaged(&CorruptError{LSN: at.LSN, Detail: "offset past the payload"})
+	}
+	b.data = b.data[skip:]
 	return b, nil
 }
 

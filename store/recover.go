@@ -32,9 +32,6 @@ func (s *Store) recover(ctx context.Context) error {
 	if err := s.openCatalog(); err != nil {
 		return err
 	}
-	if err := s.readTime(); err != nil {
-		return err
-	}
 	if err := s.replay(ctx); err != nil {
 		return fmt.Errorf("replay log: %w", err)
 	}
@@ -98,7 +95,12 @@ func (s *Store) openCatalog() error {
 	}
 	var err error
 	s.catalog, err = s.cfg.OpenCatalog(opts)
-	if errors.Is(err, catalog.ErrCorrupt) || errors.Is(err, catalog.ErrMismatch) {
+	if err == nil {
+		if err = s.readTime(); errors.Is(err, ErrCorrupt) {
+			err = errors.Join(err, s.catalog.Abort())
+		}
+	}
+	if errors.Is(err, catalog.ErrCorrupt) || errors.Is(err, catalog.ErrMismatch) || errors.Is(err, ErrCorrupt) {
 		s.cfg.Logger.Warn("catalog is rebuilt from the log", "reason", err)
 		if err := s.cfg.RemoveCatalog(); err != nil {
 			return fmt.Errorf("remove catalog: %w", err)
@@ -140,7 +142,7 @@ func (s *Store) replay(ctx context.Context) error {
 			return fmt.Errorf("segment %s: %w", seg.name(), err)
 		}
 	}
-	if err := r.flush(); err != nil {
+	if err := r.flush(ctx); err != nil {
 		return err
 	}
 	if commit := LSN(s.site.commit.Load()); s.End() < commit {
@@ -164,6 +166,9 @@ func (s *Store) checkFiles(applied, commit LSN) error {
 		}
 		have = seg.base + LSN(size)
 		if i == len(segs)-1 {
+			if have, err = s.wal.recordsEnd(seg, size); err != nil {
+				return err
+			}
 			break
 		}
 		if have < seg.end && seg.end <= applied { // else replay reports it
@@ -273,11 +278,11 @@ func (t *tail) replay(ctx context.Context) error {
 		var rot *segment.CorruptError
 		switch {
 		case errors.Is(err, io.EOF):
-			return t.endOfFile(sc.Offset())
+			return t.endOfFile(ctx, sc.Offset())
 		case errors.As(err, &torn):
-			return t.bad(torn.Offset, t.size, torn)
+			return t.bad(ctx, torn.Offset, t.size, torn)
 		case errors.As(err, &rot):
-			if err := t.bad(rot.Offset, rot.Resume, rot); err != nil {
+			if err := t.bad(ctx, rot.Offset, rot.Resume, rot); err != nil {
 				return err
 			}
 			continue
@@ -294,7 +299,7 @@ func (t *tail) replay(ctx context.Context) error {
 // add takes one record; the last one of a batch applies it.
 func (t *tail) add(ctx context.Context, h *segment.Header) error {
 	if h.First && len(t.batch) > 0 { // the end of the batch before is missing: damaged, and reported as such
-		if err := t.applyBatch(); err != nil {
+		if err := t.applyBatch(ctx); err != nil {
 			return err
 		}
 	}
@@ -307,7 +312,7 @@ func (t *tail) add(ctx context.Context, h *segment.Header) error {
 		t.torn = true
 		return nil
 	}
-	if err := t.applyBatch(); err != nil {
+	if err := t.applyBatch(ctx); err != nil {
 		return err
 	}
 	return context.Cause(ctx)
@@ -329,13 +334,13 @@ func (t *tail) whole() bool {
 }
 
 // bad deals with bytes that are no records.
-func (t *tail) bad(from, to int64, cause error) error {
+func (t *tail) bad(ctx context.Context, from, to int64, cause error) error {
 	at := t.seg.base + LSN(from)
 	if at >= t.commit {
 		t.torn = true
 		return nil
 	}
-	if err := t.applyBatch(); err != nil { // what was readable of the batch
+	if err := t.applyBatch(ctx); err != nil { // what was readable of the batch
 		return err
 	}
 	t.tx.damaged = true
@@ -345,15 +350,15 @@ func (t *tail) bad(from, to int64, cause error) error {
 }
 
 // endOfFile is the clean end, unless a batch is missing its rest.
-func (t *tail) endOfFile(off int64) error {
+func (t *tail) endOfFile(ctx context.Context, off int64) error {
 	if len(t.batch) > 0 {
-		return t.bad(off, off, errors.New("batch without its last record"))
+		return t.bad(ctx, off, off, errors.New("batch without its last record"))
 	}
 	return nil
 }
 
 // applyBatch applies the records collected.
-func (t *tail) applyBatch() error {
+func (t *tail) applyBatch(ctx context.Context) error {
 	for _, h := range t.batch {
 		t.store.wal.end.Store(h.LSN + uint64(h.RecordLen()))
 		if err := t.apply(h); err != nil {
@@ -362,7 +367,7 @@ func (t *tail) applyBatch() error {
 	}
 	t.batch = t.batch[:0]
 	if t.records >= replayBatch {
-		return t.flush()
+		return t.flush(ctx)
 	}
 	return nil
 }
@@ -385,11 +390,11 @@ func (r *replayer) apply(h *segment.Header) error {
 	return nil
 }
 
-func (r *replayer) flush() error {
+func (r *replayer) flush(ctx context.Context) error {
 	s := r.store
 	if r.records > 0 {
 		r.tx.Put(space(spaceTime), appendInt(nil, s.lastTime.Load()))
-		if err := s.commitCatalog(r.tx.Batch, s.wal.end.Load()); err != nil {
+		if err := s.commitCatalog(ctx, r.tx.Batch, s.wal.end.Load()); err != nil {
 			return err
 		}
 		r.tx, r.records = s.newTxn(), 0
@@ -443,7 +448,7 @@ func (s *Store) newTxn(inFlight ...*txn) *txn {
 }
 
 // commitCatalog makes a batch visible. Its records are durable, so a catalog that is full for now is waited for.
-func (s *Store) commitCatalog(b *catalog.Batch, lsn uint64) error {
+func (s *Store) commitCatalog(ctx context.Context, b *catalog.Batch, lsn uint64) error {
 	for {
 		err := s.catalog.Commit(b, lsn)
 		if !errors.Is(err, catalog.ErrFull) {
@@ -452,6 +457,8 @@ func (s *Store) commitCatalog(b *catalog.Batch, lsn uint64) error {
 		select {
 		case <-s.stop:
 			return err
+		case <-ctx.Done():
+			return errors.Join(context.Cause(ctx), err)
 		default:
 			s.cfg.Logger.Warn("catalog is full: writes wait for it", "error", err)
 		}

@@ -115,8 +115,9 @@ type Store struct {
 
 	pins pins
 
-	streamMu   sync.Mutex // guards lastStream
-	lastStream uint64
+	streamMu    sync.Mutex // guards the next two
+	lastStream  uint64
+	openStreams int
 
 	flight *flight
 	space  freeSpace

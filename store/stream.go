@@ -29,12 +29,16 @@ const maxOpenStreams = 512
 func (s *Store) newStream() (*stream, error) {
 	s.streamMu.Lock()
 	defer s.streamMu.Unlock()
+	if s.openStreams == 0 {
+		s.lastStream = 0 // an id at the log's end or past it has no extent: nothing came of its stream
+	}
 	end := s.wal.end.Load()
 	id := max(end, s.lastStream+1)
 	if id-end > maxOpenStreams {
 		return nil, fmt.Errorf("%w: more than %d large bodies", ErrBusy, maxOpenStreams)
 	}
 	s.lastStream = id
+	s.openStreams++
 	return &stream{store: s, id: id}, nil
 }
 
@@ -70,6 +74,9 @@ func (st *stream) abandon() {
 		return
 	}
 	_ = st.store.submit(context.Background(), &op{apply: func(tx *txn) error {
+		if st.store.wal.broken != nil {
+			return nil // a record that names it may be in the log all the same: the next start knows
+		}
 		_, open, err := tx.Get(openKey(st.id))
 		if open {
 			tx.Delete(openKey(st.id))
@@ -77,6 +84,16 @@ func (st *stream) abandon() {
 		}
 		return err
 	}})
+}
+
+// close ends the use of a stream's id. It must be called once.
+func (st *stream) close() {
+	if st == nil {
+		return
+	}
+	st.store.streamMu.Lock()
+	st.store.openStreams--
+	st.store.streamMu.Unlock()
 }
 
 // collectBatch bounds the extents forgotten in one step, so that writers wait little.
@@ -118,9 +135,8 @@ func (s *Store) collect(ctx context.Context) (more bool, err error) {
 // isObject tells a garbage key of a large object from that of a stream.
 func isObject(garbage []byte) bool { return garbage[1] == garbageObject }
 
-func (s *Store) inUse(garbage []byte) bool {
-	return isObject(garbage) && s.pins.held(LSN(tailUint64(garbage)))
-}
+// inUse tells whether somebody reads what a garbage key names, or something of the same number: then it only has to wait.
+func (s *Store) inUse(garbage []byte) bool { return s.pins.held(LSN(tailUint64(garbage))) }
 
 func (s *Store) streamsOf(value []byte) ([]uint64, error) {
 	d := decoder{b: value}

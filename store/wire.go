@@ -128,6 +128,16 @@ func (d *decoder) uint() uint64 {
 	return v
 }
 
+// size reads a length: nobody wrote one beyond most.
+func (d *decoder) size(most uint64) int64 {
+	n := d.uint()
+	if n > most {
+		d.fail()
+		return 0
+	}
+	return int64(n)
+}
+
 func (d *decoder) int() int64 {
 	v, n := binary.Varint(d.b)
 	if n <= 0 {

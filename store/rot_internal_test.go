@@ -1,0 +1,408 @@
+package store
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"gantry/internal/budget"
+	"gantry/internal/vfs"
+	"gantry/store/catalog"
+	"gantry/store/segment"
+)
+
+// memConfig is of a store in memory that can be opened again.
+func memConfig(fs vfs.FS, d *catalog.MemDisk) Config {
+	return Config{
+		FS: fs, Dir: "/data", Indexer: indexUID,
+		OpenCatalog:   func(o catalog.Options) (*catalog.Catalog, error) { return catalog.OpenMem(d, o) },
+		RemoveCatalog: func() error { d.Reset(); return nil },
+	}
+}
+
+// indexUID takes an object for an instance of which it is the SOP Instance UID.
+func indexUID(_ context.Context, r io.ReaderAt, size int64) (*Instance, error) {
+	sop := make([]byte, size)
+	if _, err := r.ReadAt(sop, 0); err != nil {
+		return nil, err
+	}
+	in := &Instance{SOPAttrs: []byte(`{}`), StudyAttrs: []byte(`{}`), SeriesAttrs: []byte(`{}`)}
+	in.Study, in.Series, in.SOP = "1.1", "1.1.1", string(sop)
+	return in, nil
+}
+
+func openIn(t *testing.T, cfg Config) *Store {
+	t.Helper()
+	s, err := Open(t.Context(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.Close() })
+	for name, settings := range map[string]BucketSettings{"plain": {}, "dicom": {DICOM: true}} {
+		if _, err := s.CreateBucket(t.Context(), name, settings, Origin{}); err != nil && !errors.Is(err, ErrBucketExists) {
+			t.Fatal(err)
+		}
+	}
+	return s
+}
+
+func openInMemory(t *testing.T) *Store {
+	t.Helper()
+	return openIn(t, memConfig(vfs.NewMem(), catalog.NewMemDisk()))
+}
+
+func mustPut(t *testing.T, s *Store, p *Put) {
+	t.Helper()
+	if _, err := s.Put(t.Context(), p); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// rot puts a row in the place of an object's.
+func rot(t *testing.T, s *Store, k Key, change func(e *entry) []byte) {
+	t.Helper()
+	b, err := s.Bucket(t.Context(), k.Bucket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = s.submit(t.Context(), &op{apply: func(tx *txn) error {
+		e, err := tx.entry(b.ID, k.Name)
+		if err == nil {
+			tx.Put(objectKey(b.ID, k.Name), change(e))
+		}
+		return err
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestEntryLongerThanItsPayload(t *testing.T) {
+	s, k := openInMemory(t), Key{Bucket: "plain", Name: "k"}
+	mustPut(t, s, &Put{Key: k, Body: bytes.NewReader(make([]byte, 1000)), Size: 1000})
+	rot(t, s, k, func(e *entry) []byte { e.Size = 5000; return e.append(nil, k.Name) })
+	o, err := s.Get(t.Context(), k)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer o.Close()
+	done := make(chan error, 1)
+	go func() {
+		_, err := io.Copy(io.Discard, o.Range(0, o.Size))
+		done <- err
+	}()
+	select {
+	case err := <-done:
+		if !errors.Is(err, ErrCorrupt) {
+			t.Errorf("read: %v", err)
+		}
+	case <-time.After(10 * time.Second):
+		t.Error("the read does not end")
+	}
+	if _, err := o.ReadAt(make([]byte, 10), 3000); !errors.Is(err, ErrCorrupt) {
+		t.Errorf("read past the payload: %v", err)
+	}
+}
+
+func TestRowOfNegativeLength(t *testing.T) {
+	s := openInMemory(t)
+	err := s.submit(t.Context(), &op{apply: func(tx *txn) error {
+		l := location{LSN: 512, HeaderLen: 512, PayloadLen: -5, CRCs: []uint32{1}}
+		tx.Put(garbageKey(garbageObject, 512), l.append(nil))
+		return nil
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.tidy(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestRottenTimeDoesNotKeepClosed(t *testing.T) {
+	cfg := memConfig(vfs.NewMem(), catalog.NewMemDisk())
+	s, k := openIn(t, cfg), Key{Bucket: "plain", Name: "k"}
+	mustPut(t, s, &Put{Key: k, Body: strings.NewReader("x"), Size: 1})
+	before := s.lastTime.Load()
+	err := s.submit(t.Context(), &op{apply: func(tx *txn) error {
+		v, _, err := tx.Get(space(spaceTime))
+		v = bytes.Clone(v)
+		v[len(v)-1] |= 0x80 // one bit
+		tx.Put(space(spaceTime), v)
+		return err
+	}})
+	if err := errors.Join(err, s.Close()); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		s = openIn(t, cfg)
+		if _, err := s.Head(t.Context(), k); err != nil || s.lastTime.Load() < before {
+			t.Errorf("%v, time went from %d to %d", err, before, s.lastTime.Load())
+		}
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func TestDeleteInstancesStopsAtRot(t *testing.T) {
+	s := openInMemory(t)
+	for i := range 20 {
+		uid := fmt.Sprintf("1.1.1.%d", i+1)
+		mustPut(t, s, &Put{Key: Key{Bucket: "dicom"}, Body: strings.NewReader(uid), Size: int64(len(uid)), Instance: &InstancePut{}})
+	}
+	rot(t, s, Key{Bucket: "dicom", Name: "1.1/1.1.1/1.1.1.10.dcm"}, func(*entry) []byte { return []byte{0xff} })
+	before := budget.UsedBytes()
+	if _, err := s.DeleteInstances(t.Context(), "dicom", Identity{Study: "1.1"}, Origin{}); !errors.Is(err, ErrCorrupt) {
+		t.Fatal(err)
+	}
+	if n := budget.UsedBytes() - before; n != 0 {
+		t.Errorf("%d bytes of buffers were not put back", n)
+	}
+}
+
+func TestCompleteRefusedGivesBackItsManifest(t *testing.T) {
+	cfg := memConfig(vfs.NewMem(), catalog.NewMemDisk())
+	cfg.Indexer = func(ctx context.Context, r io.ReaderAt, size int64) (*Instance, error) {
+		in, err := indexUID(ctx, r, size)
+		in.SOPAttrs = []byte(`{"00204000":"` + strings.Repeat("x", segment.MaxHeader) + `"}`)
+		return in, err
+	}
+	s := openIn(t, cfg)
+	c := uploadOnePart(t, s)
+	before := budget.UsedBytes()
+	if _, err := s.Complete(t.Context(), c); !errors.Is(err, ErrMetadataTooLarge) {
+		t.Fatal(err)
+	}
+	if n := budget.UsedBytes() - before; n != 0 {
+		t.Errorf("%d bytes of buffers were not put back", n)
+	}
+}
+
+func uploadOnePart(t *testing.T, s *Store) *Complete {
+	t.Helper()
+	k := Key{Bucket: "dicom", Name: "k"}
+	u, err := s.CreateUpload(t.Context(), &NewUpload{Key: k})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := s.PutPart(t.Context(), &PutPart{Key: k, UploadID: u.ID, Number: 1, Body: strings.NewReader("1.2.3"), Size: 5})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &Complete{Key: k, UploadID: u.ID, Parts: []CompletePart{{Number: 1, ETag: p.ETag}}}
+}
+
+// TestAbortWhileCompleteReads: an upload that is aborted while Complete reads its parts is gone, and not damaged.
+func TestAbortWhileCompleteReads(t *testing.T) {
+	cfg := memConfig(vfs.NewMem(), catalog.NewMemDisk())
+	var reading func()
+	cfg.Indexer = func(ctx context.Context, r io.ReaderAt, size int64) (*Instance, error) {
+		reading()
+		return indexUID(ctx, r, size)
+	}
+	s := openIn(t, cfg)
+	c := uploadOnePart(t, s)
+	reading = func() {
+		if err := errors.Join(s.Abort(t.Context(), c.Key, c.UploadID, Origin{}), s.tidy(t.Context())); err != nil {
+			t.Error(err)
+		}
+	}
+	if _, err := s.Complete(t.Context(), c); !errors.Is(err, ErrNoUpload) {
+		t.Errorf("complete: %v", err)
+	}
+	if n := s.metrics.damageFound.Load(); n != 0 {
+		t.Errorf("%d damages counted", n)
+	}
+	if err := s.tidy(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if n, err := Extents(s); n != 0 || err != nil {
+		t.Errorf("%d extents are left, %v", n, err)
+	}
+}
+
+// TestLargePutInDoubt: a put that failed when its record was in the log already may come to be all the same, and then whole.
+func TestLargePutInDoubt(t *testing.T) {
+	const size = MaxRecord + 1<<20
+	k := Key{Bucket: "plain", Name: "big"}
+	for name, fail := range map[string]func(cfg *Config, fs *vfs.Fault, failing *atomic.Bool){
+		"disk": func(_ *Config, fs *vfs.Fault, failing *atomic.Bool) {
+			fs.SetRule(func(op vfs.Op) vfs.Fate {
+				if failing.Load() && (op.Kind == vfs.OpSync || op.Kind == vfs.OpCreate) {
+					return vfs.Fate{Err: vfs.ErrInjected}
+				}
+				return vfs.Fate{}
+			})
+		},
+		"mirror": func(cfg *Config, _ *vfs.Fault, failing *atomic.Bool) { cfg.Mirror = failingMirror{failing} },
+	} {
+		t.Run(name, func(t *testing.T) {
+			fs := vfs.NewFault(vfs.NewMem())
+			cfg := memConfig(fs, catalog.NewMemDisk())
+			var failing atomic.Bool
+			again := cfg
+			fail(&cfg, fs, &failing)
+			s := openIn(t, cfg)
+			_, err := s.Put(t.Context(), &Put{Key: k, Body: io.LimitReader(zeros{}, size), Size: size, Sums: func() (Sums, error) {
+				failing.Store(true) // all extents are in the log
+				return Sums{}, nil
+			}})
+			failing.Store(false)
+			if err == nil {
+				t.Fatal("stored")
+			}
+			if err := s.Close(); err != nil {
+				t.Fatal(err)
+			}
+			s = openIn(t, again)
+			if err := s.tidy(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			o, err := s.Get(t.Context(), k)
+			if errors.Is(err, ErrNotFound) {
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer o.Close()
+			r := o.Range(0, o.Size)
+			defer r.Close()
+			if n, err := io.Copy(io.Discard, r); n != size || err != nil {
+				t.Errorf("the object is there, but of %d bytes %d can be read: %v", size, n, err)
+			}
+		})
+	}
+}
+
+type failingMirror struct{ failing *atomic.Bool }
+
+func (m failingMirror) Send(Batch) func() error {
+	fails := m.failing.Load()
+	return func() error {
+		if fails {
+			return errors.New("the mirror is gone")
+		}
+		return nil
+	}
+}
+
+type zeros struct{}
+
+func (zeros) Read(p []byte) (int, error) {
+	clear(p)
+	return len(p), nil
+}
+
+func TestLargeBodiesAfterAFullDisk(t *testing.T) {
+	fs := vfs.NewMem()
+	fs.SetCapacity(4 << 20)
+	cfg := memConfig(fs, catalog.NewMemDisk())
+	cfg.MinFreeBytes = 2 << 20
+	s, k := openIn(t, cfg), Key{Bucket: "plain", Name: "k"}
+	u, err := s.CreateUpload(t.Context(), &NewUpload{Key: k})
+	if err != nil {
+		t.Fatal(err)
+	}
+	body := make([]byte, 3<<20)
+	part := func() error {
+		_, err := s.PutPart(t.Context(), &PutPart{Key: k, UploadID: u.ID, Number: 1, Body: bytes.NewReader(body), Size: int64(len(body))})
+		return err
+	}
+	for range maxOpenStreams + 10 {
+		if err := part(); !errors.Is(err, ErrFull) {
+			t.Fatal(err)
+		}
+	}
+	fs.SetCapacity(1 << 30)
+	time.Sleep(lookAfter)
+	if err := part(); err != nil {
+		t.Errorf("with room again: %v", err)
+	}
+}
+
+// TestLostLastSegment: what a segment held that is gone is reported, also where it was shorter than the footer of the one before.
+func TestLostLastSegment(t *testing.T) {
+	fs, d := vfs.NewMem(), catalog.NewMemDisk()
+	cfg := memConfig(fs, d)
+	cfg.SegmentBytes = 1 << 20
+	s := openIn(t, cfg)
+	for n := 0; len(s.wal.segs) < 2; n++ {
+		mustPut(t, s, &Put{Key: Key{Bucket: "plain", Name: fmt.Sprint(n)}, Body: strings.NewReader("x"), Size: 1})
+	}
+	WaitSealed(s)
+	path := s.wal.path(s.wal.segs[1])
+	if err := errors.Join(s.Close(), fs.Remove(path)); err != nil {
+		t.Fatal(err)
+	}
+	for _, catalogLost := range []bool{false, true} {
+		if catalogLost {
+			d.Reset()
+		}
+		s, err := Open(t.Context(), cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(s.Damage()) == 0 {
+			t.Errorf("catalog lost %v: an acknowledged object is gone, and no damage reported", catalogLost)
+		}
+		_ = s.Close()
+	}
+}
+
+func TestOpenEndsWithItsContext(t *testing.T) {
+	d := catalog.NewMemDisk()
+	cfg := memConfig(vfs.NewMem(), d)
+	cfg.OverlayBytes = 64 << 10
+	cfg.OpenCatalog = func(o catalog.Options) (*catalog.Catalog, error) {
+		o.CommitWait = 10 * time.Millisecond
+		return catalog.OpenMem(d, o)
+	}
+	s := openIn(t, cfg)
+	var wg sync.WaitGroup
+	for w := range 8 {
+		wg.Go(func() {
+			for i := range 400 {
+				p := &Put{Key: Key{Bucket: "plain", Name: fmt.Sprintf("%d/%d", w, i)}, Body: strings.NewReader("x"), Size: 1}
+				for {
+					if _, err := s.Put(t.Context(), p); !errors.Is(err, ErrFull) {
+						break
+					}
+				}
+			}
+		})
+	}
+	wg.Wait()
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	d.Reset()
+	d.SetFault(func() error { return errors.New("no space left on device") })
+	defer d.SetFault(nil)
+	short, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	done := make(chan error, 1)
+	go func() {
+		s, err := Open(short, cfg)
+		if err == nil {
+			_ = s.Close()
+		}
+		done <- err
+	}()
+	select {
+	case err := <-done:
+		if !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("open: %v", err)
+		}
+	case <-time.After(10 * time.Second):
+		t.Error("Open goes on after its context ended")
+	}
+}
