@@ -3,6 +3,7 @@ package dicomweb_test
 import (
 	"bytes"
 	"encoding/binary"
+	"fmt"
 	"net/http"
 	"strings"
 	"testing"
@@ -11,7 +12,10 @@ import (
 )
 
 // document makes an Encapsulated PDF in Explicit VR Little Endian.
-func document(pdf []byte) []byte {
+func document(pdf []byte) []byte { return documentOf("application/pdf", pdf) }
+
+// documentOf makes an encapsulated document that says of itself what it is.
+func documentOf(mediaType string, pdf []byte) []byte {
 	var b bytes.Buffer
 	le := binary.LittleEndian
 	element := func(group, number uint16, vr string, value []byte) {
@@ -50,7 +54,7 @@ func document(pdf []byte) []byte {
 	text(0x20, 0x0D, "UI", uid+".1")
 	text(0x20, 0x0E, "UI", uid+".2")
 	element(0x42, 0x11, "OB", pdf)
-	text(0x42, 0x12, "LO", "application/pdf")
+	text(0x42, 0x12, "LO", mediaType)
 	return b.Bytes()
 }
 
@@ -76,6 +80,12 @@ func TestBulkDataIsGivenAsWhatItIs(t *testing.T) {
 			t.Errorf("%s: other bytes", c.accept)
 		}
 	}
+	for _, accept := range []string{"%s; transfer-syntax=1.2.840.10008.1.2.1", `multipart/related; type="%s"; transfer-syntax=1.2.840.10008.1.2.1`} {
+		accept = fmt.Sprintf(accept, "application/octet-stream")
+		if a := s.get(path, "Accept", accept); a.StatusCode != http.StatusOK || !bytes.Contains(a.body, pdf) {
+			t.Errorf("%s: %d", accept, a.StatusCode)
+		}
+	}
 	for _, refused := range []string{"image/jpeg", "application/pdf;q=0"} {
 		if a := s.get(path, "Accept", refused); a.StatusCode != http.StatusNotAcceptable {
 			t.Errorf("%s: %d", refused, a.StatusCode)
@@ -83,6 +93,24 @@ func TestBulkDataIsGivenAsWhatItIs(t *testing.T) {
 	}
 	if a := s.get("/studies", "Accept", "application/dicom+json;q=0"); a.StatusCode != http.StatusNotAcceptable {
 		t.Errorf("query that accepts nothing: %d", a.StatusCode)
+	}
+}
+
+// TestDocumentsDoNotRun: a document of any kind can be stored, and the console has the same origin.
+func TestDocumentsDoNotRun(t *testing.T) {
+	const path = "/studies/2.25.7711.1/series/2.25.7711.2/instances/2.25.7711.3/bulkdata/00420011"
+	for mediaType, sandboxed := range map[string]bool{"text/html": true, "image/svg+xml": true, "application/pdf": false} {
+		s := start(t, store.Replace, nil)
+		if a := s.stow("/studies", documentOf(mediaType, []byte("<script>alert(1)</script>"))); a.StatusCode != http.StatusOK {
+			t.Fatalf("%s: %d %s", mediaType, a.StatusCode, a.body)
+		}
+		a := s.get(path, "Accept", "text/html,*/*;q=0.8")
+		if a.StatusCode != http.StatusOK || a.Header.Get("Content-Type") != mediaType || a.Header.Get("X-Content-Type-Options") != "nosniff" {
+			t.Errorf("%s: %d %v", mediaType, a.StatusCode, a.Header)
+		}
+		if got := strings.HasPrefix(a.Header.Get("Content-Security-Policy"), "sandbox;"); got != sandboxed {
+			t.Errorf("%s: sandboxed %v", mediaType, got)
+		}
 	}
 }
 

@@ -194,6 +194,9 @@ func (p *pixels) media(want string) (string, bool) {
 // pixels are little endian, whatever the object's syntax.
 func (p *pixels) label(media, want string) (syntax string, ok bool) {
 	if p.syntax == "" {
+		if want == explicitLE && media == typeOctetStream { // the default of that media type (PS3.18 8.7.3.3)
+			return want, true
+		}
 		return "", want == "" || want == anyTransfer
 	}
 	if !convertible(p.syntax) {
@@ -216,6 +219,12 @@ func (rq *request) sendPixels(p *pixels) error {
 	contentType := f.media
 	if f.syntax != "" {
 		contentType += "; transfer-syntax=" + f.syntax
+	}
+	if p.syntax == "" { // a document must not run as a page of this server, beside the console
+		rq.SetHeader("X-Content-Type-Options", "nosniff")
+		if f.media != "application/pdf" { // browsers show none in a sandbox
+			rq.SetHeader("Content-Security-Policy", "sandbox; default-src 'none'")
+		}
 	}
 	if f.single && len(p.pieces) == 1 {
 		rq.SetHeader("Content-Type", contentType)

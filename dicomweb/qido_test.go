@@ -213,6 +213,11 @@ func TestQueryReturnedAttributes(t *testing.T) {
 		{study + "/series/" + i.str("0020000E") + "/instances", []string{"00080016", "00080018", "0020000E", "0020000D"}, []string{"00100020", "00080060"}},
 		{"/instances?includefield=all", []string{"00100010", "00080060", "00080018"}, nil},
 		{"/studies?includefield=SOPClassesInStudy", []string{"00080062"}, nil},
+		{study + "/series", nil, []string{"00080061", "00080062", "00201206", "00201208"}},
+		{study + "/series?includefield=ModalitiesInStudy,NumberOfStudyRelatedInstances,00080062,NumberOfStudyRelatedSeries",
+			[]string{"00080061", "00080062", "00201206", "00201208"}, nil},
+		{study + "/series?ModalitiesInStudy=*", []string{"00080061"}, nil},
+		{study + "/series/" + i.str("0020000E") + "/instances?includefield=00201209", []string{"00201209"}, nil},
 	} {
 		got := s.query(c.path)
 		if len(got) != 1 {
@@ -228,6 +233,25 @@ func TestQueryReturnedAttributes(t *testing.T) {
 			if got[0][tag].VR != "" {
 				t.Errorf("%s: unasked %s", c.path, tag)
 			}
+		}
+	}
+}
+
+// TestQueryOfSeveralValues: any of several patient IDs or accession numbers finds the study (PS3.4 C.2.2.2).
+func TestQueryOfSeveralValues(t *testing.T) {
+	s := start(t, store.Refuse, nil)
+	file := string(document([]byte("%PDF")))
+	file = strings.Replace(file, "\x08\x00\x60\x00CS", "\x08\x00\x50\x00SH\x0a\x00ACC1\\ ACC2\x08\x00\x60\x00CS", 1)
+	file = strings.Replace(file, "\x20\x00\x0D\x00UI", "\x10\x00\x20\x00LO\x06\x00PA\\PB \x20\x00\x0D\x00UI", 1)
+	if a := s.stow("/studies", []byte(file)); a.StatusCode != http.StatusOK {
+		t.Fatalf("%d %s", a.StatusCode, a.body)
+	}
+	for query, want := range map[string]int{
+		"AccessionNumber=ACC1": 1, "AccessionNumber=ACC2": 1, "AccessionNumber=*CC2": 1, "AccessionNumber=ACC": 0, "AccessionNumber=ACC3": 0,
+		"PatientID=PA": 1, "PatientID=PB": 1, "PatientID=P*": 1, "PatientID=PC": 0, "PatientID=PB&AccessionNumber=ACC2": 1,
+	} {
+		if got := len(s.query("/studies?" + query)); got != want {
+			t.Errorf("%s: %d studies", query, got)
 		}
 	}
 }

@@ -78,7 +78,7 @@ var always = map[string]bool{"00080005": true, "00080016": true, "00080018": tru
 
 // wanted tells whether an attribute belongs into the results.
 func (s *search) wanted(tag []byte, defaults *returnedBy) bool {
-	if s.q.all || s.q.include[string(tag)] {
+	if s.asked(string(tag)) {
 		return true
 	}
 	_, ok := defaults.tags[string(tag)]
@@ -122,20 +122,29 @@ func (s *search) number(tag string, n int) {
 	s.merge = append(s.merge, entry{tag, []byte(`{"vr":"IS","Value":[` + strconv.Itoa(n) + `]}`)})
 }
 
+// asked tells whether an attribute was a key or named by includefield.
+func (s *search) asked(tag string) bool { return s.q.all || s.q.include[tag] }
+
 // studyEntries adds what a study says. Below the study level, where the path names the study, only its UID is added
 // unless more was asked for.
 func (s *search) studyEntries(row *store.StudyRow) {
 	s.put("00080005", "CS", "ISO_IR 192")
-	if s.q.level != levelStudy && s.q.study != "" {
-		s.stored(row.Attrs, byAbove)
-	} else {
-		s.stored(row.Attrs, byStudy)
+	named, defaults := s.q.level != levelStudy && s.q.study != "", byStudy
+	if named {
+		defaults = byAbove
+	}
+	s.stored(row.Attrs, defaults)
+	if !named || s.asked("00080061") {
 		s.put("00080061", "CS", row.Modalities...)
+	}
+	if !named || s.asked("00201206") {
 		s.number("00201206", row.Series)
+	}
+	if !named || s.asked("00201208") {
 		s.number("00201208", row.Instances)
-		if s.q.all || s.q.include["00080062"] {
-			s.put("00080062", "UI", row.SOPClasses...)
-		}
+	}
+	if s.asked("00080062") {
+		s.put("00080062", "UI", row.SOPClasses...)
 	}
 	s.put("0020000D", "UI", row.UID)
 	s.put("00080056", "CS", "ONLINE")
@@ -143,10 +152,12 @@ func (s *search) studyEntries(row *store.StudyRow) {
 }
 
 func (s *search) seriesEntries(row *store.SeriesRow) {
-	if s.q.level == levelInstance && s.q.series != "" {
-		s.stored(row.Attrs, byAbove)
-	} else {
-		s.stored(row.Attrs, bySeries)
+	named, defaults := s.q.level == levelInstance && s.q.series != "", bySeries
+	if named {
+		defaults = byAbove
+	}
+	s.stored(row.Attrs, defaults)
+	if !named || s.asked("00201209") {
 		s.number("00201209", row.Instances)
 	}
 	s.put("0020000E", "UI", row.UID)

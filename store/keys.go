@@ -8,7 +8,7 @@ import (
 
 // catalogFormat is the version of the keys and values below. Raise it with every change: an older catalog is then rebuilt
 // from the log.
-const catalogFormat = 4
+const catalogFormat = 5
 
 // The catalog's key spaces, one first byte each. Everything of a study lies together: its key starts with bucket and study.
 const (

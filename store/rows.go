@@ -77,9 +77,9 @@ func (s *studyValue) terms() []term {
 	}
 	out := make([]term, 0, 4+len(s.Names)+len(s.Modalities))
 	out = append(out,
-		term{ix: ByDate, value: s.dateTime()},
-		term{ix: ByPatientID, value: s.PatientID, detail: s.Issuer},
-		term{ix: ByAccession, value: s.Accession, detail: s.AccIssuer})
+		term{ix: ByDate, value: s.dateTime()})
+	out = appendTerms(out, ByPatientID, s.PatientID, s.Issuer)
+	out = appendTerms(out, ByAccession, s.Accession, s.AccIssuer)
 	for _, n := range s.Names {
 		out = append(out, term{ix: ByName, value: n})
 	}
@@ -88,6 +88,14 @@ func (s *studyValue) terms() []term {
 	}
 	for i := range out {
 		out[i].date, out[i].time = s.Date, s.Time
+	}
+	return out
+}
+
+// appendTerms adds a term for each of the values that an attribute has: any one is enough to find it by (PS3.4 C.2.2.2).
+func appendTerms(out []term, ix Index, values, detail string) []term {
+	for v := range strings.SplitSeq(values, `\`) {
+		out = append(out, term{ix: ix, value: strings.Trim(v, " "), detail: detail})
 	}
 	return out
 }

@@ -69,7 +69,9 @@ func NewConversion(r io.ReaderAt, size int64) (*Conversion, error) {
 		return nil, err
 	}
 	x := converter{object: o, asBytes: map[int64]bool{}}
-	if err := x.dataset(); err != nil {
+	if err := x.dataset(); isReject(err) { // within an item that storing passes over
+		return nil, ErrCannot
+	} else if err != nil {
 		return nil, err
 	}
 	c.asBytes, c.Size = x.asBytes, x.n+int64(len(c.meta))

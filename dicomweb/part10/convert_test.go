@@ -165,6 +165,21 @@ func TestMetadataIsJSON(t *testing.T) {
 	}
 }
 
+// TestUnreadableItemIsNotConverted: what can't be read can't be rewritten, but can be given as it was stored.
+func TestUnreadableItemIsNotConverted(t *testing.T) {
+	bad := string(tagBytes(0x00189346)) + "\xff\xff\xff\xff" + item(string(tagBytes(0x00080100))+"\x00\x40\x00\x00"+"ab") +
+		string(tagBytes(0xFFFEE0DD)) + u32(0)
+	set := implicitEl(0x00080016, "1.2.840.10008.5.1.4.1.1.7\x00") + implicitEl(0x00080018, "1.2.3.4\x00") + bad +
+		implicitEl(0x0020000D, "1.2.3\x00") + implicitEl(0x0020000E, "1.2.3.1\x00")
+	b := file(part10.ImplicitLE, set)
+	if _, err := index(b); err != nil {
+		t.Fatalf("not stored: %v", err)
+	}
+	if _, err := part10.NewConversion(bytes.NewReader(b), int64(len(b))); !errors.Is(err, part10.ErrCannot) {
+		t.Errorf("conversion: %v", err)
+	}
+}
+
 func TestBigEndianPixelsOf32Bits(t *testing.T) {
 	little := read(t, filepath.Join(corpus(t), "valid", "deb-python3-pydicom__rtdose.dcm"))
 	big := read(t, filepath.Join(corpus(t), "valid", "deb-python3-pydicom__rtdose_expb.dcm"))

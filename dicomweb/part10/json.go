@@ -91,20 +91,30 @@ func (j *jsonWriter) dataset() error {
 			break
 		}
 		pixels = pixels || e.tag == tagPixelData
+		at, spans := len(j.dst), len(j.scratch.spans)
 		if err := j.member(&e, j.end, 0, obj); err != nil {
 			return err
 		}
+		if j.over && e.length != undefined { // as the bytes it is: one huge sequence must not hide the rest
+			j.dst, j.scratch.spans, j.over = j.dst[:at], j.scratch.spans[:spans], false
+			e.vr = UN
+			j.reference(&e, obj)
+		}
 	}
 	if j.opts.PixelVR != "" && !pixels {
-		e := element{tag: tagPixelData, vr: VR(j.opts.PixelVR[0])<<8 | VR(j.opts.PixelVR[1]), length: 0}
-		at := len(j.dst)
-		j.dst = appendKey(j.dst, &e)
-		j.bulk(e.tag)
-		j.dst = append(j.dst, '}', ',')
-		j.addSpan(e.tag, at, obj)
+		j.reference(&element{tag: tagPixelData, vr: VR(j.opts.PixelVR[0])<<8 | VR(j.opts.PixelVR[1])}, obj)
 	}
 	j.closeObject(obj)
 	return nil
+}
+
+// reference writes an element of the data set by reference to its value.
+func (j *jsonWriter) reference(e *element, obj *members) {
+	at := len(j.dst)
+	j.dst = appendKey(j.dst, e)
+	j.bulk(e.tag)
+	j.dst = append(j.dst, '}', ',')
+	j.addSpan(e.tag, at, obj)
 }
 
 // nextTop reads the next element of the data set itself; what stands before the
@@ -300,9 +310,16 @@ func (j *jsonWriter) items(seq *element, limit int64, depth int) error {
 			j.dst = append(j.dst, `,"Value":[`...)
 		}
 		j.path = append(strconv.AppendInt(j.path[:base], int64(n), 10), '/')
-		at := len(j.dst)
+		at, spans, cs, signed := len(j.dst), len(j.scratch.spans), j.cs, j.signed
 		if err := j.item(&item, depth+1); err != nil {
-			return err
+			if !isReject(err) || item.length == undefined || seq.length != undefined {
+				return err
+			}
+			// Where it ends is known all the same, and nobody looked inside when it was stored.
+			j.dst, j.scratch.spans, j.cs, j.signed = append(j.dst[:at], '{', '}'), j.scratch.spans[:spans], cs, signed
+			if err := j.skipTo(item.stop); err != nil {
+				return j.cut(err, seq.tag)
+			}
 		}
 		j.dst = append(j.dst, ',')
 		if len(j.dst)-j.start > j.max {

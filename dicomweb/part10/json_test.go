@@ -74,6 +74,39 @@ func TestJSONValues(t *testing.T) {
 	}
 }
 
+// TestUnreadableItem: an item of defined length is not looked into when an object is stored, so what it holds must not hide the rest.
+func TestUnreadableItem(t *testing.T) {
+	rotten := string(tagBytes(0x00091001)) + "LO\x00\x40" + "short"
+	bad := undefinedEl(0x00090001, "SQ", item(el(0x00091002, "LO", "a"))+item(rotten+" ")+item(el(0x00091002, "LO", "c")))
+	b := file(part10.ExplicitLE, bad+ids())
+	if _, err := index(b); err != nil {
+		t.Fatalf("not stored: %v", err)
+	}
+	out, err := jsonOf(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	checkMember(t, out, "00090001", `{"vr":"SQ","Value":[{"00091002":{"vr":"LO","Value":["a"]}},{},{"00091002":{"vr":"LO","Value":["c"]}}]}`)
+	checkMember(t, out, "0020000E", `{"vr":"UI","Value":["1.2.3.1"]}`)
+}
+
+// TestHugeSequence: what does not fit the metadata is given by reference.
+func TestHugeSequence(t *testing.T) {
+	one := item(el(0x00200013, "IS", "1") + el(0x00200011, "IS", "22"))
+	huge := el(0x52009230, "SQ", strings.Repeat(one, 1_200_000))
+	b := file(part10.ExplicitLE, ids()+huge+el(0x7FE00010, "OB", "abcd"))
+	if _, err := index(b); err != nil {
+		t.Fatalf("not stored: %v", err)
+	}
+	out, err := jsonOf(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	checkMember(t, out, "52009230", `{"vr":"UN","BulkDataURI":"52009230"}`)
+	checkMember(t, out, "0020000E", `{"vr":"UI","Value":["1.2.3.1"]}`)
+	checkMember(t, out, "7FE00010", `{"vr":"OB","BulkDataURI":"7FE00010"}`)
+}
+
 func TestJSONOrderAndOmissions(t *testing.T) {
 	set := el(0x00100020, "LO", "second") + el(0x00100000, "UL", u32(0)) + el(0x00100010, "PN", "first") +
 		el(0x00100020, "LO", "again") + el(0xFFFCFFFC, "OB", "\x00\x00")
