@@ -6,6 +6,8 @@ import (
 	"io"
 	"net/http"
 	"strconv"
+	"strings"
+	"unicode/utf8"
 
 	"gantry/internal/httpx"
 	"gantry/s3/sigv4"
@@ -158,17 +160,27 @@ func (g *Gateway) errorDocument(c *httpx.Ctx, e *apiError) []byte {
 	x.text("Code", string(e.code))
 	x.text("Message", e.message)
 	for _, f := range e.fields {
-		x.text(f.Name, f.Value)
+		x.text(f.Name, printable(f.Value))
 	}
 	resource, ok := sigv4.Unescape(c.RawPath(), false)
 	if !ok {
 		resource = c.RawPath()
 	}
-	x.text("Resource", resource)
+	x.text("Resource", printable(resource))
 	x.text("RequestId", c.RequestID())
 	x.text("HostId", g.hostID)
 	x.close("Error")
 	return x.b
+}
+
+// printable replaces what XML 1.0 has no character for: a client that can't read the document would not learn the code.
+func printable(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r < ' ' && r != '\t' && r != '\n' && r != '\r' {
+			return utf8.RuneError
+		}
+		return r
+	}, s)
 }
 
 func itoa[T int | int64](n T) string { return strconv.FormatInt(int64(n), 10) }

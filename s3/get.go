@@ -191,7 +191,7 @@ func (r *request) choosePart(info *store.Info, parts parted) (selection, error) 
 		return selection{}, err
 	}
 	r.SetHeader("x-amz-mp-parts-count", itoa(info.PartCount))
-	return selection{span: span{off, n}, partial: true, sums: part.Checksums}, nil
+	return selection{span: span{off, n}, partial: n > 0, sums: part.Checksums}, nil
 }
 
 func errPartNumber(v string) error {

@@ -38,6 +38,7 @@ func TestPutAndGet(t *testing.T) {
 		t.Errorf("empty object: %q", a.body)
 	}
 	s.do("GET", "/data/none", "").want(404, "NoSuchKey").wantBody("<Resource>/data/none</Resource>")
+	s.do("GET", "/data/no%01ne", "").want(404, "NoSuchKey").wantBody("<Resource>/data/no\uFFFDne</Resource>")
 	if a := s.do("HEAD", "/data/none", "").want(404, ""); a.body != "" {
 		t.Errorf("HEAD error with a body: %q", a.body)
 	}

@@ -59,6 +59,13 @@ func TestMultipart(t *testing.T) {
 	}
 	s.do("GET", "/data?uploads&delimiter=/", "").wantBody("<CommonPrefixes><Prefix>dir/</Prefix></CommonPrefixes>")
 
+	empty := s.begin("/data/empty")
+	tag := s.part("/data/empty", empty, 1, "")
+	s.do("POST", "/data/empty?uploadId="+empty, completion(1, tag)).want(200, "")
+	if a := s.do("GET", "/data/empty?partNumber=1", "").want(200, ""); a.header.Get("Content-Range") != "" || a.header.Get("x-amz-mp-parts-count") != "1" {
+		t.Errorf("empty part: %v", a.header)
+	}
+
 	finish := func(body string, edits ...edit) *answer { return s.do("POST", target+"?uploadId="+id, body, edits...) }
 	finish(completion(3, etags[1], 2, etags[0])).want(400, "InvalidPartOrder")
 	finish(completion(2, etags[0], 2, etags[0])).want(400, "InvalidPartOrder")

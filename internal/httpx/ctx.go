@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"net/netip"
+	"strings"
 	"time"
 
 	"github.com/valyala/fasthttp"
@@ -155,6 +156,9 @@ func (c *Ctx) Header(name string) string {
 
 // Headers are all values of the named header in the order sent; nil if there are none.
 func (c *Ctx) Headers(name string) []string {
+	if strings.EqualFold(name, "trailer") { // which fasthttp gives in a spelling of its own
+		return headerValues(c.rc.Request.Header.RawHeaders(), name)
+	}
 	all := c.rc.Request.Header.PeekAll(name)
 	if len(all) == 0 {
 		return nil

@@ -43,6 +43,16 @@ func isHeaderLine(line []byte, name string) bool {
 	return len(line) > len(name) && line[len(name)] == ':' && strings.EqualFold(string(line[:len(name)]), name)
 }
 
+// headerValues finds the values of a header in a raw header block.
+func headerValues(raw []byte, name string) (values []string) {
+	for line := range bytes.Lines(raw) {
+		if isHeaderLine(line, name) {
+			values = append(values, string(bytes.TrimSpace(line[len(name)+1:])))
+		}
+	}
+	return values
+}
+
 // check refuses what two parsers could read differently: a proxy in front of
 // us that takes the other reading would let a client smuggle a request past
 // it. fasthttp has already refused repeated or malformed lengths and unknown

@@ -236,6 +236,46 @@ func TestUnreadBody(t *testing.T) {
 	}
 }
 
+// TestRefusedChunksAreAnnounced: a connection that ends since nobody knows how much is still to come says so.
+func TestRefusedChunksAreAnnounced(t *testing.T) {
+	refusing := serve(t, httpx.Config{Handler: func(*httpx.Ctx) error { return &httpx.Error{Status: 404} }})
+	taking := serve(t, httpx.Config{Handler: func(c *httpx.Ctx) error {
+		_, err := io.Copy(io.Discard, c.Body())
+		c.SendBytes(nil)
+		return err
+	}})
+	for _, size := range []int{10, 300_000} {
+		for _, c := range []struct {
+			s      *server
+			closes bool
+		}{{refusing, true}, {taking, false}} {
+			cl := c.s.dial(t)
+			go func() { // the server may stop reading
+				_, _ = fmt.Fprintf(cl.Conn, "PUT /x HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n\r\n", size, strings.Repeat("x", size))
+			}()
+			resp, err := http.ReadResponse(cl.br, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if resp.Close != c.closes {
+				t.Errorf("%d bytes, status %d: announces to close %v", size, resp.StatusCode, resp.Close)
+			}
+		}
+	}
+}
+
+// TestTrailerHeaderAsSent: a signature is over the name as the client spelt it.
+func TestTrailerHeaderAsSent(t *testing.T) {
+	s := serve(t, httpx.Config{Handler: func(c *httpx.Ctx) error {
+		c.SendBytes([]byte(strings.Join(c.Headers("trailer"), "|")))
+		return nil
+	}})
+	_, body := s.once(t, "GET /x HTTP/1.1\r\nHost: h\r\nTrailer:  x-amz-checksum-crc32 \r\ntrailer: X-b\r\n\r\n")
+	if string(body) != "x-amz-checksum-crc32|X-b" {
+		t.Errorf("got %q", body)
+	}
+}
+
 // A refusal must reach a client that is still sending and reads only then.
 func TestEarlyRefusalReachesBusyClient(t *testing.T) {
 	s := serve(t, httpx.Config{Handler: func(c *httpx.Ctx) error { return c.LimitBody(1000) }})

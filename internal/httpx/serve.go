@@ -43,6 +43,9 @@ func (s *Server) serve(rc *fasthttp.RequestCtx) {
 	}
 	if c.unread() {
 		c.conn.linger.Store(true)
+		if c.err != nil && c.length == lengthChunked {
+			rc.SetConnectionClose() // how much is still to come can't be told, and fasthttp would close without a word (RFC 9112 9.6)
+		}
 	}
 	if !c.stream.active {
 		// A body larger than the buffer is sure to follow a full buffer.
