@@ -236,8 +236,7 @@ func (l *wal) startSegment(base LSN) error {
 	if prev != nil && !prev.handed { // it was, if a poisoned one after it was set aside
 		prev.handed = true
 		if !prev.sealed {
-			l.sealing.Add(1)
-			go l.seal(prev)
+			l.sealing.Go(func() { l.seal(prev) })
 		}
 	}
 	return nil

@@ -215,7 +215,7 @@ func (o *Object) locate(off int64) (location, int64, error) {
 func (s *Store) extent(stream uint64, index int) (location, error) {
 	v, ok, err := s.catalog.Get(extentKey(stream, index))
 	if err != nil {
-		return location{}, err
+		return location{}, closedOr(err)
 	}
 	if !ok {
 		return location{}, s.damaged(&CorruptError{Detail: fmt.Sprintf("extent %d of stream %s is missing", index, LSN(stream))})

@@ -39,7 +39,7 @@ func (s *Store) recover(ctx context.Context) error {
 	if err := s.saveEpoch(s.epoch() + 1); err != nil {
 		return err
 	}
-	s.wal.sealAll()
+	s.wal.sealAll(s.stop)
 	return nil
 }
 

@@ -111,6 +111,49 @@ func TestEntryLongerThanItsPayload(t *testing.T) {
 	}
 }
 
+// TestVerifyGoesOnAfterRot: one entry that can't be read is reported like any other damage.
+func TestVerifyGoesOnAfterRot(t *testing.T) {
+	s := openInMemory(t)
+	for _, name := range []string{"a", "b", "c"} {
+		mustPut(t, s, &Put{Key: Key{Bucket: "plain", Name: name}, Body: strings.NewReader("x"), Size: 1})
+	}
+	k := Key{Bucket: "plain", Name: "b"}
+	rot(t, s, k, func(*entry) []byte { return []byte{0xff} })
+	r, err := s.Verify(t.Context(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.Objects != 3 || len(r.Damaged) != 1 || r.Damaged[0].Key != k {
+		t.Errorf("%+v", r)
+	}
+}
+
+// TestVerifyWhileDeleting: extents that go with their object are no damage.
+func TestVerifyWhileDeleting(t *testing.T) {
+	s, k := openInMemory(t), Key{Bucket: "plain", Name: "big"}
+	const size = MaxRecord + 1
+	mustPut(t, s, &Put{Key: k, Body: io.LimitReader(zeros{}, size), Size: size})
+	b, err := s.Bucket(t.Context(), k.Bucket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e, err := s.lookUp(k)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Delete(t.Context(), &Delete{Key: k}); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.tidy(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	v := &verifier{store: s, report: &Report{}, end: s.End()}
+	v.object(b, k.Name, e)
+	if n := s.metrics.damageFound.Load(); n != 0 || len(v.report.Damaged) != 0 {
+		t.Errorf("%d damages counted, %v reported", n, v.report.Damaged)
+	}
+}
+
 func TestRowOfNegativeLength(t *testing.T) {
 	s := openInMemory(t)
 	err := s.submit(t.Context(), &op{apply: func(tx *txn) error {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"hash"
 	"io"
+	"slices"
 
 	"gantry/store/segment"
 )
@@ -13,7 +14,6 @@ import (
 // seal writes the footer of a segment that is no longer appended to. It is off the write path; a failure leaves the
 // segment unsealed, which costs nothing but the footer, and is tried again at the next start.
 func (l *wal) seal(seg *segmentFile) {
-	defer l.sealing.Done()
 	if err := l.writeFooter(seg); err != nil {
 		l.logger.Warn("segment left unsealed", "segment", seg.name(), "error", err)
 		return
@@ -127,19 +127,28 @@ func readContents(r io.ReaderAt, base, end LSN) (*contents, error) {
 	}
 }
 
-// sealAll seals, in the background, the segments that a crash left without a footer.
-func (l *wal) sealAll() {
-	for _, seg := range l.segs[:max(len(l.segs)-1, 0)] {
+// sealAll seals, in the background, the segments that a crash left without a footer. It goes through all of them, which may be very
+// many, one by one until stop is closed.
+func (l *wal) sealAll(stop <-chan struct{}) {
+	segs := slices.Clone(l.segs[:max(len(l.segs)-1, 0)])
+	for _, seg := range segs {
 		seg.handed = true
-		l.sealing.Add(1)
-		go l.sealIfNot(seg)
 	}
+	l.sealing.Go(func() {
+		for _, seg := range segs {
+			select {
+			case <-stop:
+				return
+			default:
+				l.sealIfNot(seg)
+			}
+		}
+	})
 }
 
 func (l *wal) sealIfNot(seg *segmentFile) {
 	f, err := l.files.acquire(l.path(seg))
 	if err != nil {
-		l.sealing.Done()
 		l.logger.Warn("segment not looked at", "segment", seg.name(), "error", err)
 		return
 	}
@@ -153,9 +162,7 @@ func (l *wal) sealIfNot(seg *segmentFile) {
 		}
 	}
 	f.release()
-	if err != nil || seg.sealed {
-		l.sealing.Done()
-		return
+	if err == nil && !seg.sealed {
+		l.seal(seg)
 	}
-	l.seal(seg)
 }

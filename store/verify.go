@@ -225,7 +225,9 @@ func (v *verifier) objects(ctx context.Context) error {
 			name := string(k[len(prefix):])
 			e, err := decodeEntry(val, name)
 			if err != nil {
-				return false, err
+				v.report.Objects++
+				v.report.Damaged = append(v.report.Damaged, DamagedObject{Key: Key{Bucket: b.Name, Name: name}, Detail: err.Error()})
+				return true, nil
 			}
 			v.object(b, name, e)
 			return true, nil
@@ -265,6 +267,13 @@ func (v *verifier) object(b Bucket, name string, e *entry) {
 	if e.LSN >= v.end {
 		return // stored meanwhile
 	}
+	if e.Large { // its extents stay as long as it is looked at
+		v.store.pins.add(e.LSN)
+		defer v.store.pins.drop(e.LSN)
+		if v.gone(b, name, e) {
+			return
+		}
+	}
 	v.report.Objects++
 	detail := ""
 	if d, bad := v.damagedAt(e.LSN); bad {
@@ -276,13 +285,16 @@ func (v *verifier) object(b Bucket, name string, e *entry) {
 	} else if e.Large {
 		detail = v.large(e)
 	}
-	if detail == "" {
+	if detail == "" || v.gone(b, name, e) {
 		return
 	}
-	if now, err := getEntry(v.store.catalog, b.ID, name); err == nil && (now == nil || now.LSN != e.LSN) {
-		return // deleted meanwhile, with its extents
-	}
 	v.report.Damaged = append(v.report.Damaged, DamagedObject{Key: Key{Bucket: b.Name, Name: name}, LSN: e.LSN, Detail: detail})
+}
+
+// gone tells whether an object was deleted or replaced meanwhile.
+func (v *verifier) gone(b Bucket, name string, e *entry) bool {
+	now, err := getEntry(v.store.catalog, b.ID, name)
+	return err == nil && (now == nil || now.LSN != e.LSN)
 }
 
 func (v *verifier) offset(d Damage) int64 {
