@@ -131,7 +131,7 @@ func TestClientIsWokenOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	woken := make(chan struct{})
+	headRead, woken := make(chan struct{}), make(chan struct{})
 	go func() {
 		conn, err := l.Accept()
 		if err != nil {
@@ -140,7 +140,7 @@ func TestClientIsWokenOnce(t *testing.T) {
 		defer conn.Close()
 		_, _ = http.ReadRequest(bufio.NewReader(conn))
 		_, _ = fmt.Fprintf(conn, "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n", size)
-		time.Sleep(20 * time.Millisecond) // so that the client reads the body apart from the head
+		<-headRead // so that the client reads the body apart from it
 		_, _ = conn.Write(make([]byte, first))
 		select {
 		case <-woken: // too early
@@ -160,6 +160,7 @@ func TestClientIsWokenOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	body := c.bodyReader(resp)
+	close(headRead)
 	n, err := body.Read(make([]byte, size))
 	close(woken)
 	if err != nil || n <= first {

@@ -243,11 +243,13 @@ func TestQueryOfSeveralValues(t *testing.T) {
 	file := string(document([]byte("%PDF")))
 	file = strings.Replace(file, "\x08\x00\x60\x00CS", "\x08\x00\x50\x00SH\x0a\x00ACC1\\ ACC2\x08\x00\x60\x00CS", 1)
 	file = strings.Replace(file, "\x20\x00\x0D\x00UI", "\x10\x00\x20\x00LO\x06\x00PA\\PB \x20\x00\x0D\x00UI", 1)
+	file = strings.Replace(file, "CS\x04\x00DOC ", "CS\x06\x00DOC\\SR", 1)
 	if a := s.stow("/studies", []byte(file)); a.StatusCode != http.StatusOK {
 		t.Fatalf("%d %s", a.StatusCode, a.body)
 	}
 	for query, want := range map[string]int{
 		"AccessionNumber=ACC1": 1, "AccessionNumber=ACC2": 1, "AccessionNumber=*CC2": 1, "AccessionNumber=ACC": 0, "AccessionNumber=ACC3": 0,
+		"ModalitiesInStudy=DOC": 1, "ModalitiesInStudy=SR": 1, "ModalitiesInStudy=CT": 0,
 		"PatientID=PA": 1, "PatientID=PB": 1, "PatientID=P*": 1, "PatientID=PC": 0, "PatientID=PB&AccessionNumber=ACC2": 1,
 	} {
 		if got := len(s.query("/studies?" + query)); got != want {

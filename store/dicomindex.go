@@ -353,6 +353,9 @@ type term struct {
 
 // swapTerms replaces a study's index entries. Entries that stay the same are not touched.
 func (tx *txn) swapTerms(bucket uint64, study string, before, after []term) {
+	if slices.Equal(before, after) { // nearly always
+		return
+	}
 	for _, t := range before {
 		if !slices.Contains(after, t) {
 			tx.Delete(indexKey(bucket, t.ix, t.value, study))

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"sync/atomic"
 	"time"
 )
@@ -37,12 +38,17 @@ const (
 
 func newLargePages() *largePages { return &largePages{hot: make(chan stretch, 64)} }
 
+// place finds the count of a stretch, and its upper half if it is that stretch's.
+func (p *largePages) place(seg *segmentFile, off int64) (count *atomic.Uint64, tag uint64) {
+	hash := (uint64(seg.base) + uint64(off)/stretchBytes) * 0x9e3779b97f4a7c15 // Knuth, TAOCP 6.4: Fibonacci hashing
+	return &p.counts[hash>>(64-placeBits)], hash << 32
+}
+
 // read counts n bytes read from a segment at off.
 func (p *largePages) read(seg *segmentFile, off int64, n int) {
-	hash := (uint64(seg.base) + uint64(off)/stretchBytes) * 0x9e3779b97f4a7c15 // Knuth, TAOCP 6.4: Fibonacci hashing
-	place := &p.counts[hash>>(64-placeBits)]
+	place, tag := p.place(seg, off)
 	was := place.Load()
-	now := hash<<32 + uint64(n)
+	now := tag + uint64(n)
 	if was>>32 == now>>32 {
 		if was&countMask >= hotReads*stretchBytes {
 			return // it had its turn
@@ -74,9 +80,11 @@ func (l *wal) enlarge(ctx context.Context) {
 		select {
 		case s := <-l.pages.hot:
 			begun := time.Now()
-			if err := l.enlargeStretch(s); err != nil {
+			if err := l.enlargeStretch(s); errors.Is(err, errors.ErrUnsupported) {
 				l.logger.Info("no large pages for what is read often", "error", err)
 				return
+			} else if err != nil {
+				l.logger.Warn("no large page", "segment", s.seg.name(), "offset", s.off, "error", err)
 			}
 			rest = restAfter * time.Since(begun)
 		case <-anew.C:
@@ -93,7 +101,9 @@ func (l *wal) enlarge(ctx context.Context) {
 }
 
 func (l *wal) enlargeStretch(s stretch) error {
-	if s.off+stretchBytes > int64(l.endOf(s.seg)-s.seg.base) { // it is still written to
+	if s.off+stretchBytes > int64(l.endOf(s.seg)-s.seg.base) { // it is still written to: its turn comes later
+		count, _ := l.pages.place(s.seg, s.off)
+		count.Store(0)
 		return nil
 	}
 	f, err := l.files.acquire(l.path(s.seg))

@@ -1,13 +1,16 @@
 package store
 
 import (
-	"context"
+	"errors"
+	"io"
 	"log/slog"
+	"runtime"
 	"sync"
 	"testing"
 	"time"
 
 	"gantry/internal/vfs"
+	"gantry/store/catalog"
 )
 
 func TestHotStretches(t *testing.T) {
@@ -77,8 +80,11 @@ func TestEnlargeWhatIsComplete(t *testing.T) {
 	fault.SetRule(func(op vfs.Op) vfs.Fate {
 		if op.Kind == vfs.OpEnlargePages {
 			enlarged = append(enlarged, op.Off)
-			if len(enlarged) == 2 {
-				return vfs.Fate{Err: context.DeadlineExceeded}
+			switch len(enlarged) {
+			case 1:
+				return vfs.Fate{Err: vfs.ErrInjected} // this stretch's trouble, not the others'
+			case 2:
+				return vfs.Fate{Err: errors.ErrUnsupported}
 			}
 		}
 		return vfs.Fate{}
@@ -107,5 +113,60 @@ func TestEnlargeWhatIsComplete(t *testing.T) {
 	}
 	if len(enlarged) != 2 || enlarged[0] != 0 || enlarged[1] != stretchBytes {
 		t.Errorf("enlarged %v", enlarged)
+	}
+}
+
+// TestReadsEnlargeWhatIsHot: what was hot while it was written to gets its large page once it is complete.
+func TestReadsEnlargeWhatIsHot(t *testing.T) {
+	fs := vfs.NewFault(vfs.NewMem())
+	asked := make(chan int64, 100)
+	fs.SetRule(func(op vfs.Op) vfs.Fate {
+		if op.Kind == vfs.OpEnlargePages {
+			asked <- op.Off
+		}
+		return vfs.Fate{}
+	})
+	cfg := memConfig(fs, catalog.NewMemDisk())
+
+	s, k := openIn(t, cfg), Key{Bucket: "plain", Name: "k"}
+	put := func(name string) {
+		mustPut(t, s, &Put{Key: Key{Bucket: "plain", Name: name}, Body: io.LimitReader(zeros{}, 1<<20), Size: 1 << 20})
+	}
+	put("k")
+	o, err := s.Get(t.Context(), k)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer o.Close()
+	read := func() {
+		for range 4 * hotReads {
+			if _, err := io.Copy(io.Discard, o.Range(0, o.Size)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	read()
+	waitFor(func() bool { return len(s.wal.pages.hot) == 0 })
+	put("next")
+	put("another")
+	for range 100 { // what the first reads asked for may still be looked at
+		read()
+		if len(asked) > 0 {
+			break
+		}
+	}
+	select {
+	case off := <-asked:
+		if off != 0 {
+			t.Errorf("the stretch at %d", off)
+		}
+	case <-time.After(10 * time.Second):
+		t.Error("nothing was enlarged")
+	}
+}
+
+func waitFor(done func() bool) {
+	for !done() {
+		runtime.Gosched()
 	}
 }

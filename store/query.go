@@ -110,8 +110,7 @@ func (s *Store) Study(_ context.Context, bucket, study string) (StudyRow, error)
 	}
 	row := StudyRow{
 		UID: study, LSN: v.LSN, Attrs: v.Attrs, Series: v.Series, Instances: v.Instances, SOPClasses: v.Classes.names(),
-		Modalities: slices.DeleteFunc(v.Modalities.names(), func(m string) bool { return m == "" }),
-		Conflict:   v.conflict(), Date: v.Date, Time: v.Time, Modified: time.Unix(0, v.Modified).UTC(),
+		Modalities: v.modalities(), Conflict: v.conflict(), Date: v.Date, Time: v.Time, Modified: time.Unix(0, v.Modified).UTC(),
 	}
 	return row, nil
 }

@@ -96,7 +96,7 @@ func (s *Store) openCatalog() error {
 	var err error
 	s.catalog, err = s.cfg.OpenCatalog(opts)
 	if err == nil {
-		if err = s.readTime(); errors.Is(err, ErrCorrupt) {
+		if err = s.readTime(); err != nil {
 			err = errors.Join(err, s.catalog.Abort())
 		}
 	}

@@ -76,15 +76,14 @@ func (s *studyValue) terms() []term {
 		return nil
 	}
 	out := make([]term, 0, 4+len(s.Names)+len(s.Modalities))
-	out = append(out,
-		term{ix: ByDate, value: s.dateTime()})
+	out = append(out, term{ix: ByDate, value: s.dateTime()})
 	out = appendTerms(out, ByPatientID, s.PatientID, s.Issuer)
 	out = appendTerms(out, ByAccession, s.Accession, s.AccIssuer)
 	for _, n := range s.Names {
 		out = append(out, term{ix: ByName, value: n})
 	}
 	for i := range s.Modalities {
-		out = append(out, term{ix: ByModality, value: s.Modalities[i].name})
+		out = appendTerms(out, ByModality, s.Modalities[i].name, "")
 	}
 	for i := range out {
 		out[i].date, out[i].time = s.Date, s.Time
@@ -92,12 +91,26 @@ func (s *studyValue) terms() []term {
 	return out
 }
 
+// maxValues bounds the terms made of one attribute.
+const maxValues = 16
+
 // appendTerms adds a term for each of the values that an attribute has: any one is enough to find it by (PS3.4 C.2.2.2).
 func appendTerms(out []term, ix Index, values, detail string) []term {
+	n := 0
 	for v := range strings.SplitSeq(values, `\`) {
+		if n++; n > maxValues {
+			break
+		}
 		out = append(out, term{ix: ix, value: strings.Trim(v, " "), detail: detail})
 	}
 	return out
+}
+
+// modalities lists the values of the series' modalities, each once.
+func (s *studyValue) modalities() []string {
+	all := strings.FieldsFunc(strings.Join(s.Modalities.names(), `\`), func(r rune) bool { return r == '\\' || r == ' ' })
+	slices.Sort(all)
+	return slices.Compact(all)
 }
 
 // dateTime sorts studies by time; a time without a date means nothing.

@@ -321,7 +321,7 @@ func (s *Store) place(b *batch, o *op, now int64, last bool) error {
 // write sends a prepared batch to the mirror and makes it durable in the log, with one fdatasync.
 func (s *Store) write(b *batch) error {
 	if b.size == 0 {
-		return nil
+		return s.wal.broken // what is in doubt must not be passed by the catalog's LSN, nor be built upon
 	}
 	if s.wal.needsSegment(b.size) {
 		if err := s.flight.drain(); err != nil { // all of a segment counts before the next one begins: no end lies before its base

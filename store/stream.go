@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"gantry/store/catalog"
 	"gantry/store/segment"
@@ -74,9 +75,6 @@ func (st *stream) abandon() {
 		return
 	}
 	_ = st.store.submit(context.Background(), &op{apply: func(tx *txn) error {
-		if st.store.wal.broken != nil {
-			return nil // a record that names it may be in the log all the same: the next start knows
-		}
 		_, open, err := tx.Get(openKey(st.id))
 		if open {
 			tx.Delete(openKey(st.id))
@@ -102,41 +100,59 @@ const collectBatch = 2000
 // collect removes what garbage keys name from the catalog, a step at a time. The records stay in their segments, dead. It
 // returns false when there is nothing left.
 func (s *Store) collect(ctx context.Context) (more bool, err error) {
-	prefix := space(spaceGarbage)
-	var key, value []byte
-	err = catalog.Scan(s.catalog, prefix, catalog.PrefixEnd(prefix), func(k, v []byte) bool {
-		if s.inUse(k) {
-			return true
-		}
-		key, value = k, v
-		return false
-	})
+	key, streams, err := s.nextGarbage()
 	if err != nil || key == nil {
 		return false, err
 	}
-	streams := []uint64{tailUint64(key)}
-	if isObject(key) {
-		streams, err = s.streamsOf(value)
-		if errors.Is(err, ErrCorrupt) {
-			streams, err = nil, nil // which extents they were is lost; they stay in the catalog
-		}
-		if err != nil {
-			return false, err
-		}
-	}
 	return true, s.submit(ctx, &op{apply: func(tx *txn) error {
-		if s.inUse(key) { // opened before it was deleted, and pinned only now
+		if s.inUse(key, streams) { // opened before it was deleted, and pinned only now
 			return nil
 		}
 		return tx.forgetStreams(key, streams)
 	}})
 }
 
-// isObject tells a garbage key of a large object from that of a stream.
-func isObject(garbage []byte) bool { return garbage[1] == garbageObject }
+// nextGarbage finds a garbage key whose streams nobody reads; nil if there is none.
+func (s *Store) nextGarbage() (key []byte, streams []uint64, err error) {
+	end := catalog.PrefixEnd(space(spaceGarbage))
+	for from := space(spaceGarbage); ; from = catalog.After(key) {
+		var value []byte
+		key = nil
+		err = catalog.Scan(s.catalog, from, end, func(k, v []byte) bool {
+			key, value = k, v
+			return false
+		})
+		if err != nil || key == nil {
+			return nil, nil, err
+		}
+		if s.inUse(key, nil) {
+			continue
+		}
+		if streams, err = s.garbageStreams(key, value); err != nil {
+			return nil, nil, err
+		}
+		if !s.inUse(key, streams) {
+			return key, streams, nil
+		}
+	}
+}
 
-// inUse tells whether somebody reads what a garbage key names, or something of the same number: then it only has to wait.
-func (s *Store) inUse(garbage []byte) bool { return s.pins.held(LSN(tailUint64(garbage))) }
+// inUse tells whether somebody reads what a garbage key names or its streams, or something of the same number: then it only has to wait.
+func (s *Store) inUse(garbage []byte, streams []uint64) bool {
+	return s.pins.held(LSN(tailUint64(garbage))) || slices.ContainsFunc(streams, func(id uint64) bool { return s.pins.held(LSN(id)) })
+}
+
+// garbageStreams are those that a garbage key names: one itself, or those of a large object.
+func (s *Store) garbageStreams(key, value []byte) ([]uint64, error) {
+	if key[1] != garbageObject {
+		return []uint64{tailUint64(key)}, nil
+	}
+	streams, err := s.streamsOf(value)
+	if errors.Is(err, ErrCorrupt) {
+		return nil, nil // which extents they were is lost; they stay in the catalog
+	}
+	return streams, err
+}
 
 func (s *Store) streamsOf(value []byte) ([]uint64, error) {
 	d := decoder{b: value}

@@ -10,6 +10,7 @@ import (
 
 // ErrCannot: the object is not in a transfer syntax that can be rewritten as Explicit
 // VR Little Endian without decoding pixels.
+// Nor can one be that holds an item which can't be read.
 var ErrCannot = errors.New("the object cannot be converted to Explicit VR Little Endian")
 
 // ExplicitLESize returns the length in bytes of what ToExplicitLE writes.
@@ -48,8 +49,8 @@ type Conversion struct {
 // data set (PS3.5 A.1), private elements as UN, sequences and items of undefined length,
 // no group lengths and no trailing padding, preamble and group 2 kept but for the
 // transfer syntax. An object in Explicit VR Little Endian is copied as it is. The
-// error is ErrCannot for any other syntax and for encapsulated pixel data, a
-// *RejectError, or from r.
+// error is ErrCannot for any other syntax, for encapsulated pixel data and for what
+// can't be read within an item, a *RejectError, or from r.
 func NewConversion(r io.ReaderAt, size int64) (*Conversion, error) {
 	o, err := open(r, size)
 	if err != nil {

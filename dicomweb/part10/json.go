@@ -49,9 +49,6 @@ func WriteJSON(dst []byte, r io.ReaderAt, size int64, opts JSONOptions) ([]byte,
 	if err := j.dataset(); err != nil {
 		return dst, err
 	}
-	if j.over {
-		return dst, reject(TooLarge, 0, 0, "the header's JSON exceeds 64 MiB")
-	}
 	return j.dst, nil
 }
 
@@ -95,9 +92,14 @@ func (j *jsonWriter) dataset() error {
 		if err := j.member(&e, j.end, 0, obj); err != nil {
 			return err
 		}
-		if j.over && e.length != undefined { // as the bytes it is: one huge sequence must not hide the rest
+		if j.over { // one huge sequence must not hide the rest
+			if e.length == undefined || at-j.start > j.max+maxInlineText {
+				return reject(TooLarge, e.off, e.tag, "the header's JSON exceeds 64 MiB")
+			}
 			j.dst, j.scratch.spans, j.over = j.dst[:at], j.scratch.spans[:spans], false
-			e.vr = UN
+			if e.vr == SQ {
+				e.vr = UN // as the bytes it is
+			}
 			j.reference(&e, obj)
 		}
 	}

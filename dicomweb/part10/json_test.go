@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"io"
 	"math"
 	"strings"
@@ -88,6 +89,28 @@ func TestUnreadableItem(t *testing.T) {
 	}
 	checkMember(t, out, "00090001", `{"vr":"SQ","Value":[{"00091002":{"vr":"LO","Value":["a"]}},{},{"00091002":{"vr":"LO","Value":["c"]}}]}`)
 	checkMember(t, out, "0020000E", `{"vr":"UI","Value":["1.2.3.1"]}`)
+}
+
+// TestTooMuchForMetadata: what can't be left out, and what is too much even by reference, is an error and not a part of it.
+func TestTooMuchForMetadata(t *testing.T) {
+	one := item(el(0x00200013, "IS", "1") + el(0x00200011, "IS", "22"))
+	many := new(strings.Builder)
+	for i := range 70 {
+		many.WriteString(rawEl(0x00090000|uint32(i+0x10), "UT", strings.Repeat("x", 1<<20)))
+	}
+	for i := range 100_000 {
+		many.WriteString(el(0x00110010+uint32(i/0xF000)<<17|uint32(i%0xF000), "LO", ""))
+	}
+	for name, set := range map[string]string{
+		"undefined length": undefinedEl(0x52009230, "SQ", strings.Repeat(one, 1_200_000)) + el(0x52009231, "LO", "x"),
+		"many elements":    many.String(),
+	} {
+		_, err := jsonOf(file(part10.ExplicitLE, ids()+set))
+		var r *part10.RejectError
+		if !errors.As(err, &r) || r.Reason != part10.TooLarge {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
 }
 
 // TestHugeSequence: what does not fit the metadata is given by reference.

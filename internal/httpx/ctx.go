@@ -208,7 +208,8 @@ func (c *Ctx) LimitBody(n int64) error {
 //   - *Error 400: malformed chunks; *Error 413: more than LimitBody allows.
 //
 // Errors repeat. What the handler leaves unread is dropped, and the
-// connection closed if that is more than 256 KiB.
+// connection closed if that is more than 256 KiB, or if the body is chunked and
+// the handler failed.
 func (c *Ctx) Body() io.Reader { return &c.body }
 
 // Context ends with context.Canceled when the client goes away, when Shutdown

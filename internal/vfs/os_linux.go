@@ -240,6 +240,9 @@ func (f *osFile) EnlargePages(off int64, n int) error {
 				break
 			}
 		}
+		if errors.Is(err, unix.EINVAL) { // an advice that this kernel does not know
+			err = errors.ErrUnsupported
+		}
 		return errors.Join(err, unix.Munmap(m))
 	})
 }

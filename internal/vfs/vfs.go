@@ -73,7 +73,8 @@ type File interface {
 	// checked instead.
 	Reserve(off, n int64) error
 	// EnlargePages has the page cache hold n bytes from off on, both multiples of the page size, in pages as large as the system has,
-	// by reading them from the disk again. It is a hint: where it is no error, it may still have been of no use.
+	// by reading them from the disk again. It is a hint: where it is no error, it may still have been of no use. The error wraps
+	// errors.ErrUnsupported where it never is of use.
 	EnlargePages(off int64, n int) error
 	// Size returns the current size in bytes.
 	Size() (int64, error)
