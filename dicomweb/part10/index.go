@@ -102,7 +102,8 @@ type indexer struct {
 	pixels   Pixels
 	private  int // bytes of JSON spent on private elements
 	creators []creator
-	header   int64 // bytes counted against maxHeader
+	header   int64  // bytes counted against maxHeader
+	highest  uint32 // tag so far
 }
 
 // creator is a private creator element whose block has no recorded element yet.
@@ -191,7 +192,9 @@ func (x *indexer) attribute(e *element) error {
 		x.cs = ParseCharset(x.in.Charset)
 		return nil
 	}
-	x.take(e, b)
+	if !x.repeated(e.tag, lv) || e.vr.info().kind == kindUID {
+		x.take(e, b)
+	}
 	switch {
 	case isPrivate(e.tag):
 		x.takePrivate(e, b)
@@ -199,6 +202,15 @@ func (x *indexer) attribute(e *element) error {
 		x.record(e, b, lv)
 	}
 	return nil
+}
+
+// repeated tells whether an element with that tag was recorded before: the first one counts.
+func (x *indexer) repeated(tag uint32, lv level) bool {
+	if tag > x.highest {
+		x.highest = tag
+		return false
+	}
+	return slices.ContainsFunc(x.scratch.members[lv], func(m span) bool { return m.tag == tag })
 }
 
 // longName takes the search keys even from a patient name that is too long to record.
@@ -210,7 +222,9 @@ func (x *indexer) longName(e *element) error {
 	if err != nil {
 		return x.object.cut(err, e.tag)
 	}
-	x.in.PatientNames = nameKeys(decodeName(x.cs, b))
+	if !x.repeated(e.tag, levelStudy) {
+		x.in.PatientNames = nameKeys(decodeName(x.cs, b))
+	}
 	return x.skip(e, x.end, 0)
 }
 
@@ -281,8 +295,8 @@ func (x *indexer) takePrivate(e *element, b []byte) {
 	x.private += len(x.dst) - at
 }
 
-// take keeps the values that an Instance has as fields. The first of several elements
-// with one tag counts.
+// take keeps the values that an Instance has as fields. Of several UIDs with one tag
+// the first that is not empty counts.
 func (x *indexer) take(e *element, b []byte) {
 	in := x.in
 	switch e.tag {

@@ -241,6 +241,20 @@ func TestEncodingIsWhatTheBytesShow(t *testing.T) {
 	}
 }
 
+// TestFirstOfSeveralCounts: else what the index says and what the row says would find nothing together.
+func TestFirstOfSeveralCounts(t *testing.T) {
+	in, err := index(file(part10.ExplicitLE, ids()+el(0x00100010, "PN", "First")+el(0x00100010, "PN", "Second")+
+		el(0x00100020, "LO", "")+el(0x00100020, "LO", "P2")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if names := strings.Join(in.PatientNames, "|"); names != "first" || in.PatientID != "" {
+		t.Errorf("names %q, ID %q", names, in.PatientID)
+	}
+	checkMember(t, string(in.StudyAttrs), "00100010", `{"vr":"PN","Value":[{"Alphabetic":"First"}]}`)
+	checkMember(t, string(in.StudyAttrs), "00100020", `{"vr":"LO"}`)
+}
+
 func TestUnknownVROfUndefinedLength(t *testing.T) {
 	for _, inner := range []string{implicitEl(0x00091011, "ab"), el(0x00091011, "UN", "ab")} {
 		out, err := jsonOf(file(part10.ExplicitLE, ids()+undefinedEl(0x00091010, "UN", delimited(inner))+el(0x00100020, "LO", "after")))
