@@ -1,8 +1,10 @@
 package dicomweb
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"slices"
 	"sort"
 	"strconv"
 
@@ -255,6 +257,9 @@ func (s *search) eachSeries(study string, fn func(*store.SeriesRow) (bool, error
 			return e
 		}
 	}
+	if uids != nil {
+		rows = inOrder(rows, func(row *store.SeriesRow) store.LSN { return row.LSN })
+	}
 	if err != nil {
 		return err
 	}
@@ -267,9 +272,16 @@ func (s *search) eachSeries(study string, fn func(*store.SeriesRow) (bool, error
 	return nil
 }
 
+// inOrder brings rows that were looked up by a list of UIDs into the order of arrival; one whose UID was listed twice is there once.
+func inOrder[R any](rows []R, lsn func(*R) store.LSN) []R {
+	slices.SortFunc(rows, func(a, b R) int { return cmp.Compare(lsn(&a), lsn(&b)) })
+	return slices.CompactFunc(rows, func(a, b R) bool { return lsn(&a) == lsn(&b) })
+}
+
 // eachInstance calls fn with the matching instances of a series, inside the iteration: fn must not call the archive.
 func (s *search) eachInstance(study, series string, fn func(*store.InstanceRow) bool) error {
 	if uids := s.q.list("00080018"); uids != nil {
+		var rows []store.InstanceRow
 		for _, uid := range uids {
 			row, err := s.g.objects.Instance(s.ctx, s.bucket, uid)
 			if errors.Is(err, store.ErrNotFound) {
@@ -278,8 +290,14 @@ func (s *search) eachInstance(study, series string, fn func(*store.InstanceRow) 
 			if err != nil {
 				return err
 			}
-			if row.Study == study && row.Series == series && s.instanceMatches(&row) && !fn(&row) {
-				return nil
+			if row.Study == study && row.Series == series && s.instanceMatches(&row) {
+				rows = append(rows, row)
+			}
+		}
+		rows = inOrder(rows, func(row *store.InstanceRow) store.LSN { return row.LSN })
+		for i := range rows {
+			if !fn(&rows[i]) {
+				break
 			}
 		}
 		return nil

@@ -156,6 +156,8 @@ func TestQueryParameters(t *testing.T) {
 		{"/studies?SOPInstanceUID=" + d.str("00080018"), 1},
 		{"/studies?SeriesInstanceUID=" + d.str("0020000E"), 1},
 		{"/series?SeriesInstanceUID=" + d.str("0020000E"), 1},
+		{"/series?SeriesInstanceUID=" + d.str("0020000E") + "," + d.str("0020000E"), 1}, // listed twice
+		{"/instances?SOPInstanceUID=" + d.str("00080018") + "&SOPInstanceUID=" + d.str("00080018"), 1},
 		{"/studies/" + study + "/series", 1},
 		{"/studies/" + study + "/instances", 1},
 		{"/studies/1.2.3/series", 0},
