@@ -84,7 +84,7 @@ func (l listMatcher) has(s string) bool {
 // patternMatcher matches one of several patterns with the wildcards * and ?, case-sensitively.
 type patternMatcher []string
 
-func (p patternMatcher) match(v []byte) bool { return p.matchText(strings.Trim(text(v), " ")) }
+func (p patternMatcher) match(v []byte) bool { return p.matchText(strings.Trim(text(v), " \x00")) }
 
 func (p patternMatcher) matchText(s string) bool {
 	for _, pattern := range p {

@@ -86,7 +86,7 @@ func (p *plan) dates(q *query) int {
 		return unbounded
 	}
 	r, ok := k.match.(rangeMatcher)
-	if !ok || notIndexed(r.lo) || notIndexed(r.hi) {
+	if !ok || !r.dates() {
 		return unbounded
 	}
 	p.lo = r.lo
@@ -101,8 +101,11 @@ func (p *plan) dates(q *query) int {
 	return int(hi.Sub(lo).Hours() / 24)
 }
 
-// notIndexed tells whether s, though it looks like a date, is none: studies with such dates stand among those without.
-func notIndexed(s string) bool { return len(s) >= 8 && part10.NormalDate(s[:8]) == "" }
+// dates tells whether both bounds are dates, or begin some: what looks like a date and is none stands in the index among what has none.
+func (r rangeMatcher) dates() bool {
+	date := func(s string) bool { return len(s) < 8 || part10.NormalDate(s[:8]) != "" }
+	return date(r.lo) && date(r.hi)
+}
 
 // strings uses the index of patient ID, accession number or patient's name. narrow wants literal values or long
 // prefixes; otherwise any pattern will do, for checking it on the index costs less than reading rows.
@@ -154,6 +157,9 @@ func (p *plan) patterns(patterns []string) {
 	literal := true
 	for _, s := range patterns {
 		prefix, exact := literalPrefix(s)
+		if p.index == store.ByName {
+			prefix, _ = part10.NameKey(prefix)
+		}
 		hi := prefixEnd(prefix)
 		if exact {
 			hi = prefix + "\x00"
@@ -247,7 +253,7 @@ func sortHits(hits []store.Hit) {
 		if a.Date != b.Date {
 			return a.Date > b.Date
 		}
-		if a.Time != b.Time {
+		if a.Time != b.Time && a.Date != "" { // a time without a date means nothing
 			return a.Time > b.Time
 		}
 		return a.Study < b.Study
@@ -304,7 +310,7 @@ func (g *Gateway) indexHits(ctx context.Context, bucket string, p plan) ([]store
 			if visited%1024 == 0 && ctx.Err() != nil {
 				return false
 			}
-			if p.accept != nil && !p.accept(h.Value) || !p.dated(h) {
+			if !p.accepts(h.Value) || !p.dated(h) {
 				return true
 			}
 			hits = append(hits, store.Hit{Study: h.Study, Date: h.Date, Time: h.Time})
@@ -321,6 +327,15 @@ func (g *Gateway) indexHits(ctx context.Context, bucket string, p plan) ([]store
 		}
 	}
 	return hits, nil
+}
+
+// accepts tells whether a study may match, by its indexed value. Of a long name only the beginning is indexed.
+func (p *plan) accepts(value string) bool {
+	if p.accept == nil || p.accept(value) {
+		return true
+	}
+	_, cut := part10.NameKey(value)
+	return cut && p.index == store.ByName
 }
 
 // dated tells whether a study is within the date bounds of the plan.

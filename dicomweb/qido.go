@@ -132,6 +132,10 @@ func (s *search) studyMatches(row *store.StudyRow) bool {
 // studyKey checks one key, on what is computed where the attribute is.
 func (s *search) studyKey(row *store.StudyRow, k condition) bool {
 	switch k.tag {
+	case "00080020": // as it is indexed, so that the same is found whatever index is used
+		if r, ok := k.match.(rangeMatcher); ok && r.dates() {
+			return anyText([]string{row.Date}, r)
+		}
 	case "00080061":
 		return anyText(row.Modalities, k.match)
 	case "00080062":

@@ -101,14 +101,14 @@ func appendTerms(out []term, ix Index, values, detail string) []term {
 		if n++; n > maxValues {
 			break
 		}
-		out = append(out, term{ix: ix, value: strings.Trim(v, " "), detail: detail})
+		out = append(out, term{ix: ix, value: strings.Trim(v, " \x00"), detail: detail})
 	}
 	return out
 }
 
 // modalities lists the values of the series' modalities, each once.
 func (s *studyValue) modalities() []string {
-	all := strings.FieldsFunc(strings.Join(s.Modalities.names(), `\`), func(r rune) bool { return r == '\\' || r == ' ' })
+	all := strings.FieldsFunc(strings.Join(s.Modalities.names(), `\`), func(r rune) bool { return r == '\\' || r == ' ' || r == 0 })
 	slices.Sort(all)
 	return slices.Compact(all)
 }

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 )
 
 const (
@@ -25,7 +26,7 @@ const (
 	maxHeaderSkip = 64 << 10
 	// maxNames bounds the search keys taken from a person name.
 	maxNames     = 16
-	maxNameBytes = 256
+	maxNameBytes = 256 // of one: see NameKey
 )
 
 // Instance is what the store records of one DICOM object and answers queries from.
@@ -352,16 +353,22 @@ func nameKeys(s string) []string {
 	var keys []string
 	for name := range strings.SplitSeq(s, `\`) {
 		for group := range strings.SplitSeq(name, "=") {
-			k := FoldName(group)
-			if len(k) > maxNameBytes {
-				k = strings.ToValidUTF8(k[:maxNameBytes], "")
-			}
+			k, _ := NameKey(FoldName(group))
 			if k != "" && len(keys) < maxNames && !slices.Contains(keys, k) {
 				keys = append(keys, k)
 			}
 		}
 	}
 	return keys
+}
+
+// NameKey returns what of a folded component group is kept as a search key. cut tells that there is more of it, or may have been if
+// folded is such a key.
+func NameKey(folded string) (key string, cut bool) {
+	if len(folded) > maxNameBytes {
+		return strings.ToValidUTF8(folded[:maxNameBytes], ""), true
+	}
+	return folded, len(folded) > maxNameBytes-utf8.UTFMax
 }
 
 // identity checks the UIDs by which the object is known.
