@@ -1,6 +1,7 @@
 package part10
 
 import (
+	"bytes"
 	"strings"
 	"unicode/utf8"
 
@@ -15,6 +16,7 @@ import (
 // Charset decodes text of a Specific Character Set (0008,0005) (PS3.3 C.12.1.1.2) to
 // UTF-8. Bytes that the set does not define become U+FFFD; an unknown or absent set is
 // read as UTF-8 where the text is valid UTF-8, else as ISO 8859-1: text is never refused.
+// So is what is valid UTF-8 where no declared set has an upper half.
 type Charset struct {
 	kind   charsetKind
 	single *charmap.Charmap  // of singleByte
@@ -164,7 +166,9 @@ func (c *Charset) append(dst, raw []byte, delims string) []byte {
 	case multiByte:
 		return appendMulti(dst, raw, c.multi)
 	case iso2022:
-		return c.appendISO2022(dst, raw, delims)
+		if c.g1.id != setNone || bytes.IndexByte(raw, 0x1B) >= 0 || !utf8.Valid(raw) {
+			return c.appendISO2022(dst, raw, delims)
+		} // no set that is declared has such bytes: \ISO_IR 192 is real
 	}
 	if utf8.Valid(raw) {
 		return append(dst, raw...)

@@ -1,6 +1,7 @@
 package part10_test
 
 import (
+	"strings"
 	"testing"
 
 	"gantry/dicomweb/part10"
@@ -35,11 +36,26 @@ func TestCharsets(t *testing.T) {
 		{"ISO-IR 100", "\xfc", "ü"}, {"iso_ir192", "ü", "ü"},
 		{"ISO_IR 192", "bad \xff\xfe", "bad \ufffd\ufffd"},
 		{`\ISO 2022 IR 87`, "\x1b$B;", "\ufffd"},
+		// Where no code has an upper half, UTF-8 can be nothing else.
+		{`\ISO_IR 192`, "Müller=王^小东", "Müller=王^小东"}, {`\ISO 2022 IR 87`, "王", "王"}, {`\ISO_IR 192`, "M\xfcller", "M\ufffdller"},
 	} {
 		if got := string(part10.ParseCharset(c.declared).Append(nil, []byte(c.raw))); got != c.want {
 			t.Errorf("%s: % x: got %q, want %q", c.declared, c.raw, got, c.want)
 		}
 	}
+}
+
+// TestCharsetTooLong: what no index looked at must not hide the metadata.
+func TestCharsetTooLong(t *testing.T) {
+	b := file(part10.ExplicitLE, el(0x00080005, "CS", strings.Repeat(`\ISO 2022 IR 87`, 1000))+ids()+el(0x00100010, "PN", "é"))
+	if _, err := index(b); err != nil {
+		t.Fatalf("not stored: %v", err)
+	}
+	out, err := jsonOf(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	checkMember(t, out, "00100010", `{"vr":"PN","Value":[{"Alphabetic":"é"}]}`)
 }
 
 func TestCharsetDelimitersByVR(t *testing.T) {

@@ -203,7 +203,11 @@ func appendKey(dst []byte, e *element) []byte {
 func (j *jsonWriter) element(e *element, limit int64, depth int) error {
 	was := j.reveal(e, maxInlineText)
 	defer func() { j.coding = was }()
-	if e.tag == 0x00080005 {
+	switch {
+	case e.tag != 0x00080005:
+	case e.length > maxIndexedValue: // nor does the index read it
+		return j.skip(e, limit, depth)
+	default:
 		return j.charset(e)
 	}
 	info := e.vr.info()
@@ -262,7 +266,7 @@ const utf8Member = `"00080005":{"vr":"CS","Value":["ISO_IR 192"]},`
 
 // charset takes over the character set of a data set or item.
 func (j *jsonWriter) charset(e *element) error {
-	b, err := j.value(e, 1024)
+	b, err := j.value(e, maxIndexedValue)
 	if err != nil {
 		return err
 	}
