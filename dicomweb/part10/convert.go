@@ -58,7 +58,7 @@ func NewConversion(r io.ReaderAt, size int64) (*Conversion, error) {
 	}
 	defer o.close()
 	c := &Conversion{r: r, size: size}
-	switch o.syntax {
+	switch o.written() {
 	case ExplicitLE:
 		c.asIs, c.Size = true, size
 		return c, nil

@@ -33,8 +33,9 @@ const (
 type Instance struct {
 	// From the data set, without padding, 1 to 64 digits and dots.
 	StudyUID, SeriesUID, SOPUID, SOPClass string
-	TransferSyntax                        string // from group 2
-	Charset                               string // (0008,0005) as declared, without padding
+	// TransferSyntax is from group 2, but Implicit VR Little Endian if that is what the bytes are and Explicit what they are said to be.
+	TransferSyntax string
+	Charset        string // (0008,0005) as declared, without padding
 	// HeaderLen counts the bytes from the start of the file up to the first pixel data
 	// element, or to the end. For a deflated object it is the size of the file.
 	HeaderLen int64
@@ -72,7 +73,7 @@ func Index(r io.ReaderAt, size int64) (*Instance, error) {
 		return nil, err
 	}
 	defer o.close()
-	in := &Instance{TransferSyntax: o.syntax, DataSet: o.dataset, HeaderLen: size}
+	in := &Instance{TransferSyntax: o.written(), DataSet: o.dataset, HeaderLen: size}
 	x := indexer{in: in}
 	x.object, x.cs, x.max = o, guessedCharset, maxIndexedElement
 	x.opts.Inline = maxPrivateValue

@@ -231,13 +231,30 @@ func TestMemoryIsBounded(t *testing.T) {
 
 func TestEncodingIsWhatTheBytesShow(t *testing.T) {
 	// An unknown transfer syntax, and labels that are wrong about VRs.
-	for _, c := range []struct{ syntax, set string }{
-		{"1.2.3.999", ids()}, {"1.2.3.999", implicitIDs()}, {part10.ExplicitLE, implicitIDs()}, {part10.ImplicitLE, ids()},
+	for _, c := range []struct{ syntax, set, want string }{
+		{"1.2.3.999", ids(), "1.2.3.999"}, {"1.2.3.999", implicitIDs(), "1.2.3.999"},
+		{part10.ExplicitLE, implicitIDs(), part10.ImplicitLE}, {part10.ImplicitLE, ids(), part10.ImplicitLE},
 	} {
 		in, err := index(file(c.syntax, c.set))
-		if err != nil || in.SOPUID != "1.2.3.4" || in.TransferSyntax != c.syntax {
+		if err != nil || in.SOPUID != "1.2.3.4" || in.TransferSyntax != c.want {
 			t.Errorf("%s: %v, %+v", c.syntax, err, in)
 		}
+	}
+}
+
+// TestImplicitUnderTheLabelOfExplicit: who asks for Explicit VR Little Endian gets that.
+func TestImplicitUnderTheLabelOfExplicit(t *testing.T) {
+	b := file(part10.ExplicitLE, implicitIDs()+implicitEl(0x00280010, u16(7)))
+	in, err := index(b)
+	if err != nil || in.TransferSyntax != part10.ImplicitLE {
+		t.Fatalf("%v, %+v", err, in)
+	}
+	out := convert(t, b)
+	if !strings.Contains(string(out), el(0x00280010, "US", u16(7))) {
+		t.Errorf("not explicit: %q", out[132:])
+	}
+	if after, err := index(out); err != nil || after.TransferSyntax != part10.ExplicitLE || after.SOPUID != in.SOPUID {
+		t.Errorf("%v, %+v", err, after)
 	}
 }
 

@@ -193,6 +193,14 @@ func (o *object) correct(b []byte) {
 	}
 }
 
+// written is the transfer syntax, if need be that of the bytes rather than that of the label under which nobody is to get them.
+func (o *object) written() string {
+	if o.syntax == ExplicitLE && !o.explicit {
+		return ImplicitLE
+	}
+	return o.syntax
+}
+
 // nextTop reads the next element of the data set itself. Before PixelData elements
 // may be out of order; behind it, anything but ascending elements, padding and zero
 // bytes is no longer the data set.
