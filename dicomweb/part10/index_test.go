@@ -258,6 +258,21 @@ func TestImplicitUnderTheLabelOfExplicit(t *testing.T) {
 	}
 }
 
+// TestDelimiterOfOddLength: whether there are pixels behind does not matter.
+func TestDelimiterOfOddLength(t *testing.T) {
+	odd := string(tagBytes(0xFFFEE000)) + "\xff\xff\xff\xff" + el(0x00080100, "SH", "code") + string(tagBytes(0xFFFEE00D)) + u32(5000)
+	b := file(jpeg, ids()+undefinedEl(0x00400275, "SQ", odd)+image(2, 2, 8, "1")+undefinedEl(0x7FE00010, "OB", item("")+item(strings.Repeat("x", 9000))))
+	in, err := index(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := jsonOf(b[:in.HeaderLen])
+	if err != nil {
+		t.Fatal(err)
+	}
+	checkMember(t, out, "00400275", `{"vr":"SQ","Value":[{"00080100":{"vr":"SH","Value":["code"]}}]}`)
+}
+
 // TestFirstOfSeveralCounts: else what the index says and what the row says would find nothing together.
 func TestFirstOfSeveralCounts(t *testing.T) {
 	in, err := index(file(part10.ExplicitLE, ids()+el(0x00100010, "PN", "First")+el(0x00100010, "PN", "Second")+

@@ -103,8 +103,10 @@ func (s *scanner) next(limit int64) (e element, ok bool, err error) {
 		e.length, head = s.u32(b[8:]), 12
 	}
 	e.val = e.off + head
-	if err := s.bounded(&e, limit); err != nil {
-		return e, false, err
+	if e.tag != tagItemEnd { // whose length means nothing
+		if err := s.bounded(&e, limit); err != nil {
+			return e, false, err
+		}
 	}
 	s.pos = e.val
 	return e, true, nil
