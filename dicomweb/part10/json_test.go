@@ -181,6 +181,33 @@ func TestImplicitVRs(t *testing.T) {
 	checkMember(t, out, "00283006", `{"vr":"OW","InlineBinary":"YWI="}`)
 }
 
+// TestSignednessIsLookedUp: some elements whose VR depends on PixelRepresentation stand before it.
+func TestSignednessIsLookedUp(t *testing.T) {
+	before := func(signed int) string {
+		return implicitIDs() + implicitEl(0x00189810, "\xfe\xff") + implicitEl(0x00280010, u16(2)) + implicitEl(0x00280071, "\xff\xff") +
+			implicitEl(0x00280103, u16(signed)) + implicitEl(0x00280106, "\xfd\xff")
+	}
+	for signed, want := range []string{`{"vr":"US","Value":[65534]} {"vr":"US","Value":[65535]} {"vr":"US","Value":[65533]}`,
+		`{"vr":"SS","Value":[-2]} {"vr":"SS","Value":[-1]} {"vr":"SS","Value":[-3]}`} {
+		b := file(part10.ImplicitLE, before(signed))
+		for _, b := range [][]byte{b, convert(t, b)} {
+			out, err := jsonOf(b)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for i, tag := range []string{"00189810", "00280071", "00280106"} {
+				checkMember(t, out, tag, strings.Split(want, " ")[i])
+			}
+			checkMember(t, out, "00280010", `{"vr":"US","Value":[2]}`)
+		}
+	}
+	unknown, err := jsonOf(file(part10.ExplicitLE, el(0x00189810, "UN", "\xfe\xff")+el(0x00280103, "US", u16(1))))
+	if err != nil {
+		t.Fatal(err)
+	}
+	checkMember(t, unknown, "00189810", `{"vr":"SS","Value":[-2]}`)
+}
+
 func TestUnknownVRsThatTheDictionaryKnows(t *testing.T) {
 	big := func(set string) []byte { return file(part10.ExplicitBE, set) }
 	little := func(set string) []byte { return file(part10.ExplicitLE, set) }

@@ -27,6 +27,8 @@ const (
 	maxMeta = 1 << 20
 	// maxUIDBytes is the length of a UID (PS3.5 9.1).
 	maxUIDBytes = 64
+	// maxAhead bounds the elements that are passed in search of PixelRepresentation.
+	maxAhead = 4096
 )
 
 // object is an opened Part 10 object: group 2 read, the scanner at the first element
@@ -42,6 +44,7 @@ type object struct {
 	z        *inflater
 	pastPix  bool   // PixelData was read
 	last     uint32 // tag of the element before
+	looked   bool   // ahead for PixelRepresentation
 	scratch  scratch
 }
 
@@ -51,7 +54,7 @@ var objectPool = sync.Pool{New: func() any { return new(object) }}
 func open(r io.ReaderAt, size int64) (*object, error) {
 	o := objectPool.Get().(*object)
 	o.file, o.size, o.syntax, o.mediaUID, o.dicomdir, o.signed = r, size, "", "", false, false
-	o.pastPix, o.last = false, 0
+	o.pastPix, o.last, o.looked = false, 0, false
 	o.window.reset(r, 0, size)
 	err := o.readMeta()
 	if err == nil {
@@ -227,9 +230,38 @@ func (o *object) nextTop() (e element, ok bool, err error) {
 	case !e.vr.letters():
 		return e, true, o.badVR(&e)
 	}
+	if (e.vr == US || e.vr == UN) && e.tag < tagSigned {
+		o.lookAhead(&e)
+	}
 	o.last = e.tag
 	o.pastPix = o.pastPix || e.tag == tagPixelData
 	return e, true, nil
+}
+
+// lookAhead reads PixelRepresentation if the VR of e, which is from the dictionary, depends on it. A deflated data set can't be read
+// twice, but is explicit.
+func (o *object) lookAhead(e *element) {
+	if o.looked || o.z != nil || o.explicit && e.vr != UN || loadDictionary().find(e.tag).vr != vrUSorSS {
+		return
+	}
+	o.looked = true
+	at, next := o.pos, *e
+	err := o.skip(&next, o.end, 0)
+	for n := 0; err == nil && n < maxAhead; n++ {
+		var ok bool
+		if next, ok, err = o.next(o.end); err != nil || !ok || next.tag > tagSigned {
+			break
+		}
+		if next.tag == tagSigned {
+			_ = o.noteSigned(&next) // it is read again
+			break
+		}
+		err = o.skip(&next, o.end, 0)
+	}
+	o.pos = at
+	if !o.explicit {
+		e.vr = implicitVR(e.tag, o.signed)
+	}
 }
 
 // badVR lets the odd VR of one element pass, as dcmtk does, but only blanks and the
