@@ -321,17 +321,29 @@ func (rq *request) document(dst []byte, h *headerRef) ([]byte, error) {
 		}
 		return append(dst, path...)
 	}}
-	size := h.size
-	if h.header < h.size && !convertible(h.syntax) { // don't walk over the fragments
-		size, opts.PixelVR = h.header, "OB"
+	size, ahead := h.size, int64(headerSlack)
+	if !convertible(h.syntax) {
+		ahead = pixelTagBytes
 	}
 	buf, _ := headerPool.Get().(*[]byte)
 	defer headerPool.Put(buf)
-	src, err := readAhead(o, buf, min(h.header+headerSlack, size))
+	src, err := readAhead(o, buf, min(h.header+ahead, size))
 	if err != nil {
 		return dst, err
 	}
+	if !convertible(h.syntax) && startsPixelData(src, h.header) { // don't walk over the fragments
+		size, opts.PixelVR = h.header, "OB"
+	}
 	return part10.WriteJSON(dst, src, size, opts)
+}
+
+const pixelTagBytes = 4
+
+// startsPixelData tells whether the header ends with (7FE0,0010), not with numbers as pixels or with the object.
+func startsPixelData(src io.ReaderAt, header int64) bool {
+	var tag [pixelTagBytes]byte
+	n, _ := src.ReadAt(tag[:], header)
+	return n == len(tag) && string(tag[:]) == "\xe0\x7f\x10\x00"
 }
 
 // readAhead reads the first n bytes of an object in one go, if they are not too many, for the store verifies whole

@@ -487,6 +487,19 @@ func TestConversionToExplicitLittleEndian(t *testing.T) {
 	}
 }
 
+// TestMetadataOfFloatPixels: no pixel data is made up for an object whose pixels are numbers.
+func TestMetadataOfFloatPixels(t *testing.T) {
+	s := start(t, store.Refuse, nil)
+	file := strings.Replace(string(document([]byte("%PDF"))), "1.2.840.10008.1.2.1", "1.2.840.10008.9.2.1", 1) + "\xe0\x7f\x08\x00OF\x00\x00\x08\x00\x00\x00floats!!"
+	if a := s.stow("/studies", []byte(file)); a.StatusCode != http.StatusOK {
+		t.Fatalf("%d %s", a.StatusCode, a.body)
+	}
+	d := s.query("/studies/2.25.7711.1/metadata")[0]
+	if _, ok := d["7FE00010"]; ok || d["7FE00008"].VR != "OF" || d["00100010"].VR != "PN" {
+		t.Errorf("%v", d)
+	}
+}
+
 func TestMetadataTooLargeToCollect(t *testing.T) {
 	s := start(t, store.Refuse, nil)
 	streaming := startOn(t, s.store, nil, func(g *dicomweb.Gateway) { g.StreamMetadataAfter(1000) })
