@@ -135,17 +135,26 @@ func (rq *request) retrieve() error {
 		return err
 	}
 	for _, f := range dicomForms(rq.accepts()) {
-		if f.possible(refs) {
-			if f.single && rq.route.sop != "" {
-				return rq.sendSingle(refs[0], f)
-			}
-			return rq.sendRelated(refs, f)
+		if !f.possible(refs) {
+			continue
 		}
+		if err = rq.tryConversions(refs, f); errors.Is(err, part10.ErrCannot) {
+			continue
+		} else if err != nil {
+			break
+		}
+		if f.single && rq.route.sop != "" {
+			return rq.sendSingle(refs[0], f)
+		}
+		return rq.sendRelated(refs, f)
 	}
 	if o := refs[0].opened; o != nil {
 		_ = o.Close()
 	}
-	return notAcceptable()
+	if err == nil {
+		return notAcceptable()
+	}
+	return conversionError(err)
 }
 
 func (f form) possible(refs []ref) bool {
@@ -155,6 +164,28 @@ func (f form) possible(refs []ref) bool {
 		}
 	}
 	return true
+}
+
+// tryConversions returns ErrCannot if the client insists on a transfer syntax that one of the instances can't be brought into after all:
+// once others were sent it would be too late to say so.
+func (rq *request) tryConversions(refs []ref, f form) error {
+	for i := range refs {
+		if f.syntax == "" || f.syntax == anyTransfer || f.syntax == refs[i].syntax {
+			continue
+		}
+		o, err := rq.open(refs[i])
+		if err != nil {
+			return err
+		}
+		_, err = part10.NewConversion(o, o.Size)
+		if refs[i].opened == nil {
+			err = errors.Join(err, o.Close())
+		}
+		if err = errors.Join(err, rq.ctx.Err()); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func notAcceptable() error {

@@ -3,6 +3,7 @@ package dicomweb_test
 import (
 	"bytes"
 	"compress/gzip"
+	"encoding/binary"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -484,6 +485,45 @@ func TestConversionToExplicitLittleEndian(t *testing.T) {
 	}
 	if converted == 0 {
 		t.Error("nothing was converted")
+	}
+}
+
+// implicitInstance makes an object in Implicit VR Little Endian, the n-th of its study.
+func implicitInstance(n int, sequence string) []byte {
+	le := binary.LittleEndian
+	element := func(group, number uint16, value string) string {
+		return string(le.AppendUint32(le.AppendUint16(le.AppendUint16(nil, group), number), uint32(len(value)))) + value
+	}
+	return []byte(strings.Repeat("\x00", 128) + "DICM\x02\x00\x10\x00UI\x12\x001.2.840.10008.1.2\x00" +
+		element(8, 0x16, "1.2.840.10008.5.1.4.1.1.7\x00") + element(8, 0x18, fmt.Sprint("2.25.7712.", n+10, "\x00\x00")[:12]) + sequence +
+		element(0x20, 0x0D, "2.25.7712\x00") + element(0x20, 0x0E, "2.25.7712.1\x00"))
+}
+
+// TestStudyThatCannotAllBeConverted: a client that insists is refused before it is sent anything, not left with half a study.
+func TestStudyThatCannotAllBeConverted(t *testing.T) {
+	s := start(t, store.Refuse, nil)
+	const named = `multipart/related; type="application/dicom"; transfer-syntax=1.2.840.10008.1.2.1`
+	good := implicitInstance(1, "")
+	rotten := implicitInstance(2, "\x18\x00\x46\x93\xff\xff\xff\xff\xfe\xff\x00\xe0\x0a\x00\x00\x00\x08\x00\x00\x01\x00\x40\x00\x00ab\xfe\xff\xdd\xe0\x00\x00\x00\x00")
+	if a := s.stow("/studies", good); a.StatusCode != http.StatusOK {
+		t.Fatalf("%d %s", a.StatusCode, a.body)
+	}
+	if bodies, types := s.get("/studies/2.25.7712", "Accept", named).parts(t); len(bodies) != 1 || !strings.HasSuffix(types[0], part10.ExplicitLE) {
+		t.Errorf("converted: %d %q", len(bodies), types)
+	}
+	if a := s.stow("/studies", rotten); a.StatusCode != http.StatusOK {
+		t.Fatalf("%d %s", a.StatusCode, a.body)
+	}
+	for _, path := range []string{"/studies/2.25.7712", "/studies/2.25.7712/series/2.25.7712.1", "/studies/2.25.7712/series/2.25.7712.1/instances/2.25.7712.12"} {
+		if a := s.get(path, "Accept", named); a.StatusCode != http.StatusNotAcceptable {
+			t.Errorf("%s: %d", path, a.StatusCode)
+		}
+		for _, accept := range []string{named + `, multipart/related; type="application/dicom"; transfer-syntax=*; q=0.5`, `multipart/related; type="application/dicom"`} {
+			bodies, types := s.get(path, "Accept", accept).parts(t)
+			if last := len(bodies) - 1; last < 0 || !bytes.Equal(bodies[last], rotten) || !strings.HasSuffix(types[last], "1.2.840.10008.1.2") {
+				t.Errorf("%s as %s: %d %q", path, accept, len(bodies), types)
+			}
+		}
 	}
 }
 
