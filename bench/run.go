@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -94,7 +95,10 @@ func Main(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if err := report.WriteTable(stdout); err != nil {
 		return err
 	}
-	return errors.Join(runErr, report.WriteFiles(out.json, out.html))
+	if err := report.WriteFiles(out.json, out.html); err != nil {
+		return err // and not ErrFailed, which the table has told
+	}
+	return runErr
 }
 
 // WriteFiles writes JSON and HTML to the named files; an empty name means none.
@@ -143,8 +147,8 @@ func parse(args []string, stderr io.Writer) (Options, outputs, error) {
 	fs.StringVar(&o.Target.Name, "name", "target", "name of the server in the report")
 	fs.StringVar(&o.Target.S3, "s3", "", "`URL` of the S3 endpoint")
 	fs.StringVar(&o.Target.DICOMweb, "dicomweb", "", "`URL` of the DICOMweb service, without /studies")
-	fs.StringVar(&o.Target.KeyID, "key-id", os.Getenv("BENCH_KEY_ID"), "access key id, or user for HTTP Basic")
-	fs.StringVar(&o.Target.Secret, "secret", os.Getenv("BENCH_SECRET"), "secret, or password")
+	fs.StringVar(&o.Target.KeyID, "key-id", "", "access key id, or user for HTTP Basic")
+	fs.StringVar(&o.Target.Secret, "secret", "", "secret, or password")
 	fs.StringVar(&o.Target.Region, "region", "us-east-1", "region to sign for")
 	fs.StringVar(&o.Target.Bucket, "bucket", "bench", "S3 bucket to use, made if needed")
 	fs.IntVar(&o.Target.PID, "pid", 0, "process id of the server, to report its CPU, memory and writes")
@@ -173,6 +177,9 @@ func parse(args []string, stderr io.Writer) (Options, outputs, error) {
 	if fs.NArg() > 0 {
 		return o, out, fmt.Errorf("unexpected %q", fs.Arg(0))
 	}
+	// No defaults of the flags: the help would show them.
+	o.Target.KeyID = cmp.Or(o.Target.KeyID, os.Getenv("BENCH_KEY_ID"))
+	o.Target.Secret = cmp.Or(o.Target.Secret, os.Getenv("BENCH_SECRET"))
 	if o.Seed == 0 {
 		o.Seed = uint64(time.Now().UnixNano())
 	}

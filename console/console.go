@@ -149,13 +149,18 @@ func plain(rq *httpx.Ctx, status int, text string) error {
 	return nil
 }
 
-// status answers with what the key may know: of the buckets, those that it may read.
+// status answers with what the key may know: of the buckets, and of their totals, those that it may read.
 func (c *Console) status(rq *httpx.Ctx, cred auth.Credential) error {
 	s, err := c.now(rq.Context())
 	if err != nil {
 		return err
 	}
 	s.Buckets = slices.DeleteFunc(slices.Clone(s.Buckets), func(b Bucket) bool { return !auth.Allows(cred, auth.Read, b.Name) })
+	s.Totals = Counts{}
+	for _, b := range s.Buckets {
+		s.Totals.add(b.Counts)
+	}
+	s.judge()
 	body, err := json.MarshalIndent(s, "", "  ")
 	if err != nil {
 		return fmt.Errorf("encode status: %w", err)

@@ -177,6 +177,8 @@ func TestKeysSeeWhatTheyMayRead(t *testing.T) {
 	}
 	if _, body := ask(t, "GET", url+"/api/status", &some); strings.Contains(body, `"backup"`) || !strings.Contains(body, `"dicom"`) {
 		t.Errorf("a key for dicom sees: %s", body)
+	} else if total := `"objects": 1200,`; strings.Count(body, total) != 2 {
+		t.Errorf("the totals are not those of dicom: %s", body)
 	}
 }
 

@@ -73,6 +73,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 	if err := fs.Parse(args); err != nil {
 		return err
 	}
+	if fs.NArg() > 0 {
+		return fmt.Errorf("unexpected %q", fs.Arg(0))
+	}
 	if o.Seed == 0 {
 		o.Seed = uint64(time.Now().UnixNano())
 	}
@@ -156,6 +159,9 @@ func finish(report *bench.Report, rows []scenario.Row, stdout io.Writer, jsonPat
 	}
 	if err := report.WriteFiles(jsonPath, htmlPath); err != nil {
 		return err
+	}
+	if len(rows) == 0 {
+		return errors.New("nothing was measured: no step has such a name")
 	}
 	outcome := error(nil)
 	for _, r := range rows {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 	"text/tabwriter"
 
 	"gantry/bench"
@@ -172,12 +173,21 @@ func (c *Comparison) row(g Goal, pairs []pair) Row {
 	if len(ratios) > 0 {
 		r.Ratio, r.Low, r.High = median(ratios), slices.Min(ratios), slices.Max(ratios)
 	}
+	if slices.ContainsFunc(pairs, func(p pair) bool { return !measured(p.of, g.Metric) || !g.Limit && !measured(p.to, g.Metric) }) {
+		r.Note = g.Metric + ": not measured, for the server's process is not known; "
+		return r
+	}
 	value := r.Ratio
 	if g.Limit {
 		value = r.OfMedian
 	}
 	r.Met = len(of) > 0 && value >= g.AtLeast && (g.AtMost == 0 || value <= g.AtMost)
 	return r
+}
+
+// measured tells whether a run has a metric: those of a server need its process.
+func measured(r *bench.Result, name string) bool {
+	return r == nil || r.Server != nil || !strings.HasPrefix(name, "server_")
 }
 
 // metricOf is 0 for a round that a missing server did not take part in. Names were checked when the scenario was read.

@@ -169,3 +169,31 @@ func TestMarkdownTable(t *testing.T) {
 		}
 	}
 }
+
+type fixed struct{ r bench.Result }
+
+func (f fixed) Run(context.Context, bench.Step) (*bench.Result, error) { return &f.r, nil }
+
+// TestGoalOfWhatIsNotMeasured: of a server whose process is not known, nothing is known of its CPU and memory.
+func TestGoalOfWhatIsNotMeasured(t *testing.T) {
+	s, err := scenario.Read(strings.NewReader(`
+servers: {a: {s3: "http://x"}, b: {s3: "http://y"}}
+steps:
+  - {name: cpu, of: a, against: b, workload: s3-get, goals: [{metric: server_cpu_us_per_op, at_most: 0.5}]}
+  - {name: memory, of: a, workload: s3-get, goals: [{metric: server_rss_anon_mb, at_most: 50, limit: true}]}
+  - {name: speed, of: a, against: b, workload: s3-get, goals: [{metric: ops_per_s, at_least: 0.5}]}
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := fixed{bench.Result{Operations: 1, OpsPerSecond: 1}}
+	rows, _, err := scenario.Compare(t.Context(), s, scenario.Runtime{Runners: map[string]bench.Runner{"a": r, "b": r}, Progress: io.Discard})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, row := range rows {
+		if speed := row.Name == "speed"; row.Met != speed || (row.Note == "") != speed {
+			t.Errorf("%s: met %v, %q", row.Name, row.Met, row.Note)
+		}
+	}
+}

@@ -2,11 +2,14 @@ package main_test
 
 import (
 	"encoding/json"
+	"io"
 	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 )
 
 func TestExitCodes(t *testing.T) {
@@ -103,6 +106,89 @@ func TestNoAuthIsForEverybodyOnThisMachine(t *testing.T) {
 			t.Errorf("%s: %d %s", path, status, body)
 		}
 	}
+	// A page whose name was made to lead here is not of this machine.
+	for host, want := range map[string]int{"evil.example": 403, "localhost.evil.example": 403, "localhost": 200, "bucket.localhost:9000": 200, "[::1]:8080": 200} {
+		for _, url := range []string{r.web + "/dicomweb/studies", r.s3 + "/"} {
+			req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			req.Host = host
+			resp, err := r.client.Do(req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_ = resp.Body.Close()
+			if resp.StatusCode != want {
+				t.Errorf("%s as %s: %d", url, host, resp.StatusCode)
+			}
+		}
+	}
+}
+
+func TestFlagWinsOverEnvironment(t *testing.T) {
+	r := newSite(t, "GANTRY_NO_AUTH=true").serve("--no-auth=false")
+	if status, _, _ := r.get("/api/status", false); status != http.StatusUnauthorized {
+		t.Errorf("without a key: %d", status)
+	}
+}
+
+func TestHelpShowsNoSecret(t *testing.T) {
+	s := newSite(t, "BENCH_SECRET=hunter2secret", "BENCH_KEY_ID=hunter2id")
+	for _, args := range []string{"bench -h", "bench -nosuch"} {
+		if got := s.run(strings.Fields(args)...); strings.Contains(got.out+got.errOut, "hunter2") {
+			t.Errorf("%s:\n%s%s", args, got.out, got.errOut)
+		}
+	}
+}
+
+// TestBothListenersStopAtOnce: a client that takes its time at one of them keeps the other from nothing.
+func TestBothListenersStopAtOnce(t *testing.T) {
+	r := newSite(t).serve("--no-auth")
+	put := func(path string, n int64) {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPut, r.s3+path, io.LimitReader(zeros{}, n))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.ContentLength = n
+		resp, err := r.client.Do(req)
+		if err != nil || resp.StatusCode != http.StatusOK {
+			t.Fatal(resp, err)
+		}
+		_ = resp.Body.Close()
+	}
+	put("/slow", 0)
+	put("/slow/big", 32<<20)
+	slow, err := r.client.Get(r.s3 + "/slow/big")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := r.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	fresh := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	stopped := false
+	for began := time.Now(); !stopped && time.Since(began) < 10*time.Second; {
+		resp, err := fresh.Get(r.web + "/healthz")
+		if stopped = err != nil; !stopped {
+			_ = resp.Body.Close()
+		}
+	}
+	if !stopped {
+		t.Error("the web listener goes on while an S3 client reads")
+	}
+	_ = slow.Body.Close()
+	r.stopped = true
+	if err := r.cmd.Wait(); err != nil {
+		t.Errorf("serve: %v", err)
+	}
+}
+
+type zeros struct{}
+
+func (zeros) Read(p []byte) (int, error) {
+	clear(p)
+	return len(p), nil
 }
 
 func TestRootKeyIsPrintedOnce(t *testing.T) {

@@ -131,6 +131,10 @@ func (c *Config) validate() error {
 	switch {
 	case c.Data == "":
 		return errors.New("data is empty")
+	case !hasPort(c.S3.Listen):
+		return errors.New("s3.listen is not an address with a port")
+	case !hasPort(c.Web.Listen):
+		return errors.New("web.listen is not an address with a port")
 	case (c.TLS.Cert == "") != (c.TLS.Key == ""):
 		return errors.New("tls.cert and tls.key go together")
 	case c.Log.Format != "text" && c.Log.Format != "json":
@@ -144,8 +148,8 @@ func (c *Config) validate() error {
 	}
 	if c.PublicURL != "" {
 		u, err := url.Parse(c.PublicURL)
-		if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
-			return errors.New("public_url is not an absolute http or https URL")
+		if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
+			return errors.New("public_url is not an absolute http or https URL of host and path alone")
 		}
 	}
 	var level slog.Level
@@ -200,6 +204,12 @@ func (c *Config) validateArchives() error {
 		}
 	}
 	return nil
+}
+
+// hasPort keeps out what net.Listen would take for any port of all addresses.
+func hasPort(addr string) bool {
+	_, port, err := net.SplitHostPort(addr)
+	return err == nil && port != ""
 }
 
 func loopback(addr string) bool {

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"errors"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -10,6 +12,10 @@ import (
 
 	"github.com/spf13/cobra"
 	"go.yaml.in/yaml/v3"
+
+	"gantry/internal/vfs"
+	"gantry/store"
+	"gantry/store/catalog"
 )
 
 // The shipped example says what the defaults are; it must not drift from them, nor leave a setting out.
@@ -100,6 +106,13 @@ func TestValidateNamesTheSetting(t *testing.T) {
 		{func(c *Config) { c.S3.ETags = "sha1" }, "s3.etags"},
 		{func(c *Config) { c.Log.Level = "loud" }, "log.level"},
 		{func(c *Config) { c.PublicURL = "example.org" }, "public_url"},
+		{func(c *Config) { c.PublicURL = "https://example.org/pacs/?a=1" }, "public_url"},
+		{func(c *Config) { c.PublicURL = "https://example.org/#top" }, "public_url"},
+		{func(c *Config) { c.PublicURL = "https://me@example.org" }, "public_url"},
+		{func(c *Config) { c.S3.Listen = "" }, "s3.listen"},
+		{func(c *Config) { c.S3.Listen = ":" }, "s3.listen"},
+		{func(c *Config) { c.Web.Listen = "" }, "web.listen"},
+		{func(c *Config) { c.Web.Listen = "nonsense" }, "web.listen"},
 		{func(c *Config) { c.NoAuth, c.S3.Listen = true, ":9000" }, "no_auth"},
 		{func(c *Config) { c.NoAuth, c.Web.Listen = true, "0.0.0.0:8080" }, "no_auth"},
 		{func(c *Config) { c.NoAuth, c.Web.Listen = true, "example.org:8080" }, "no_auth"},
@@ -225,5 +238,51 @@ func TestKeysTakeTheirSecretsFromFiles(t *testing.T) {
 		if _, _, _, err := c.credentials(); exitCode(err) != exitUsage {
 			t.Errorf("%s: got %v", name, err)
 		}
+	}
+}
+
+// TestRootKeyStaysHere: the root key of this machine's gantry goes to no other server, wherever it is from.
+func TestRootKeyStaysHere(t *testing.T) {
+	t.Setenv("GANTRY_ROOT_KEY_ID", "ROOT")
+	t.Setenv("GANTRY_ROOT_SECRET", "root-secret-long-enough")
+	for url, sent := range map[string]bool{"": true, "http://127.0.0.1:8080": true, "http://192.0.2.9:8080": false, "https://images.example.org": false} {
+		cfg := defaultConfig()
+		cred, err := (&remoteFlags{url: url}).credential(&cfg)
+		if err != nil || (cred.ID != "") != sent {
+			t.Errorf("%q: %q is sent, %v", url, cred.ID, err)
+		}
+	}
+}
+
+// TestArchivesAreMadeOnceThereIsRoom starts on a full disk.
+func TestArchivesAreMadeOnceThereIsRoom(t *testing.T) {
+	t.Parallel()
+	fs, disk := vfs.NewMem(), catalog.NewMemDisk()
+	fs.SetCapacity(4 << 20)
+	st, err := store.Open(t.Context(), store.Config{
+		FS: fs, Dir: "/data", MinFreeBytes: 3 << 20,
+		OpenCatalog: func(o catalog.Options) (*catalog.Catalog, error) { return catalog.OpenMem(disk, o) }, RemoveCatalog: func() error { return nil },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer st.Close()
+	if _, err := st.CreateBucket(t.Context(), "filler", store.BucketSettings{}, store.Origin{}); err != nil {
+		t.Fatal(err)
+	}
+	for err == nil {
+		_, err = st.Put(t.Context(), &store.Put{Key: store.Key{Bucket: "filler", Name: "x"}, Body: strings.NewReader("x"), Size: 1})
+	}
+	cfg := defaultConfig()
+	s := &server{cfg: &cfg, store: st, logger: slog.New(slog.DiscardHandler), noArchives: true}
+	if err := makeArchives(t.Context(), s.cfg, s.store, ""); !errors.Is(err, store.ErrFull) {
+		t.Fatalf("the disk is not full: %v", err)
+	}
+	fs.SetCapacity(1 << 30)
+	if err := s.makeArchivesLater(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if b, err := st.Bucket(t.Context(), cfg.Archive); err != nil || !b.Settings.DICOM {
+		t.Errorf("%+v, %v", b, err)
 	}
 }

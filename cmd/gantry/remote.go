@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
@@ -66,7 +67,11 @@ func (r *remoteFlags) connect(c *Config) (*remote, error) {
 	if rm.roots, err = r.trusted(c); err != nil {
 		return nil, err
 	}
-	rm.client = &http.Client{Transport: newTransport(rm.roots)}
+	transport := newTransport(rm.roots)
+	if r.url == "" && c.TLS.Cert != "" {
+		transport.TLSClientConfig.ServerName = certifiedName(c.TLS.Cert, rm.base.Hostname())
+	}
+	rm.client = &http.Client{Transport: transport}
 	return rm, nil
 }
 
@@ -118,7 +123,7 @@ func (r *remoteFlags) trusted(c *Config) (*x509.CertPool, error) {
 	if file == "" {
 		return nil, nil
 	}
-	pem, err := os.ReadFile(file)
+	text, err := os.ReadFile(file)
 	if err != nil {
 		return nil, usageError{err}
 	}
@@ -126,10 +131,33 @@ func (r *remoteFlags) trusted(c *Config) (*x509.CertPool, error) {
 	if err != nil {
 		pool = x509.NewCertPool()
 	}
-	if !pool.AppendCertsFromPEM(pem) {
+	if !pool.AppendCertsFromPEM(text) {
 		return nil, usageError{fmt.Errorf("%s holds no certificate", file)}
 	}
 	return pool, nil
+}
+
+// certifiedName is a name that the server's own certificate is for: the address that is dialled rarely is one. It is empty if host is,
+// or if there is none to be found, which the handshake will tell.
+func certifiedName(certFile, host string) string {
+	text, err := os.ReadFile(certFile)
+	if err != nil {
+		return ""
+	}
+	block, _ := pem.Decode(text)
+	if block == nil {
+		return ""
+	}
+	leaf, err := x509.ParseCertificate(block.Bytes)
+	switch {
+	case err != nil || leaf.VerifyHostname(host) == nil:
+		return ""
+	case len(leaf.DNSNames) > 0:
+		return strings.Replace(leaf.DNSNames[0], "*", "gantry", 1)
+	case len(leaf.IPAddresses) > 0:
+		return leaf.IPAddresses[0].String()
+	}
+	return ""
 }
 
 // credential finds the key. Having none is no error: the server says whether it wants one.
@@ -147,11 +175,11 @@ func (r *remoteFlags) credential(c *Config) (auth.Credential, error) {
 	if c.NoAuth {
 		return auth.Credential{}, nil
 	}
-	if cred, given, err := rootFromEnv(); given {
-		return cred, err
-	}
 	if r.url != "" && !isOurs(r.url, c) {
 		return auth.Credential{}, nil // our root key is no business of another server's
+	}
+	if cred, given, err := rootFromEnv(); given {
+		return cred, err
 	}
 	cred, err := readKeyFile(c.rootKeyFile())
 	if errors.Is(err, os.ErrNotExist) || errors.Is(err, os.ErrPermission) {

@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/pprof"
+	"net/url"
 	"os"
 	"runtime"
 	"runtime/debug"
@@ -51,11 +52,19 @@ asks: /metrics (Prometheus), /healthz (the process lives) and /readyz (503 with 
 
 Exit codes: 0 stopped as told; 1 error; 2 wrong flag or setting; 4 the data directory is in use.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, err := s.load(func(c *Config) { c.NoAuth = c.NoAuth || noAuth })
+			c, err := s.load(func(c *Config) {
+				if cmd.Flags().Changed("no-auth") {
+					c.NoAuth = noAuth
+				}
+			})
 			if err != nil {
 				return err
 			}
-			return serve(cmd.Context(), &c, cmd.OutOrStdout(), cmd.ErrOrStderr())
+			err = serve(cmd.Context(), &c, cmd.OutOrStdout(), cmd.ErrOrStderr())
+			if cause := context.Cause(cmd.Context()); cause != nil && errors.Is(err, cause) {
+				return nil // told to stop while it was starting
+			}
+			return err
 		},
 	}
 	s.addFlags(cmd, "s3-listen", "web-listen", "tls-cert", "tls-key", "public-url", "log-level", "pprof")
@@ -70,9 +79,12 @@ type server struct {
 	store  *store.Store
 	root   auth.Credential
 	isNew  bool // the root key was made just now
-	ring   *auth.Keyring
-	reg    *prometheus.Registry
-	tls    *tls.Config
+	// noArchives: those of the configuration are still to be made, once the disk has room.
+	noArchives bool
+
+	ring *auth.Keyring
+	reg  *prometheus.Registry
+	tls  *tls.Config
 }
 
 // ioProcs is how many goroutines are mostly in the kernel, writing and syncing the log. The scheduler counts them as running
@@ -132,7 +144,10 @@ func serve(ctx context.Context, cfg *Config, stdout, stderr io.Writer) error {
 	if srv.ring, srv.root, srv.isNew, err = cfg.credentials(); err != nil {
 		return err
 	}
-	if err := makeArchives(ctx, cfg, srv.store, srv.root.ID); err != nil {
+	err = makeArchives(ctx, cfg, srv.store, srv.root.ID)
+	if srv.noArchives = errors.Is(err, store.ErrFull); srv.noArchives { // a full disk keeps nobody from reading
+		logger.Warn("archives of the configuration are not made yet: the disk is full")
+	} else if err != nil {
 		return err
 	}
 	return srv.run(ctx, l, stdout)
@@ -184,7 +199,7 @@ func makeArchives(ctx context.Context, cfg *Config, st *store.Store, owner strin
 		if errors.Is(err, store.ErrBucketExists) && !b.Settings.DICOM {
 			return usageError{fmt.Errorf("configuration: archive: the bucket %s exists and is no archive", cfg.Archive)}
 		}
-		if err != nil && !errors.Is(err, store.ErrBucketExists) && !errors.Is(err, store.ErrFull) {
+		if err != nil && !errors.Is(err, store.ErrBucketExists) {
 			return fmt.Errorf("make archive %s: %w", cfg.Archive, err)
 		}
 	}
@@ -200,8 +215,28 @@ func makeArchives(ctx context.Context, cfg *Config, st *store.Store, owner strin
 				_, err = st.UpdateBucket(ctx, a.Name, settings, origin)
 			}
 		}
-		if err != nil && !errors.Is(err, store.ErrFull) { // a full disk keeps nobody from reading
+		if err != nil {
 			return fmt.Errorf("make archive %s: %w", a.Name, err)
+		}
+	}
+	return nil
+}
+
+// archivesPause is how long a full disk is left alone before the archives are tried again.
+const archivesPause = 2 * time.Second
+
+// makeArchivesLater makes the archives that a full disk had no room for, as soon as there is some.
+func (s *server) makeArchivesLater(ctx context.Context) error {
+	for s.noArchives {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(archivesPause):
+		}
+		err := makeArchives(ctx, s.cfg, s.store, s.root.ID)
+		s.noArchives = errors.Is(err, store.ErrFull)
+		if err != nil && !s.noArchives && ctx.Err() == nil {
+			s.logger.Error("archives of the configuration are not made", "error", err)
 		}
 	}
 	return nil
@@ -240,11 +275,20 @@ func (s *server) run(ctx context.Context, l listeners, stdout io.Writer) error {
 	g.Go(func() error { return s3Server.Serve(l.s3) })
 	g.Go(func() error { return webServer.Serve(l.web) })
 	g.Go(func() error { return s.profile(ctx) })
+	g.Go(func() error { return s.makeArchivesLater(ctx) })
 	g.Go(func() error {
 		<-ctx.Done()
 		grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownGrace)
 		defer cancel()
-		return errors.Join(s3Server.Shutdown(grace), webServer.Shutdown(grace))
+		var both errgroup.Group // at the same time: neither takes requests any more, and each has all of the grace
+		both.Go(func() error { return s3Server.Shutdown(grace) })
+		both.Go(func() error { return webServer.Shutdown(grace) })
+		err := both.Wait()
+		if errors.Is(err, context.DeadlineExceeded) {
+			s.logger.Warn("requests that did not end in time were cut off", "after", shutdownGrace)
+			return nil
+		}
+		return err
 	})
 	s.announce(stdout, l.s3.Addr(), l.web.Addr())
 	return g.Wait()
@@ -258,7 +302,7 @@ func (s *server) s3Server() (*httpx.Server, error) {
 		return nil, err
 	}
 	return httpx.New(httpx.Config{
-		Name: "s3", Logger: s.logger, Registerer: s.reg, Handler: gw.Handle, ErrorWriter: gw.WriteError, RouteLabel: gw.RouteLabel,
+		Name: "s3", Logger: s.logger, Registerer: s.reg, Handler: s.ourNames(gw.Handle), ErrorWriter: gw.WriteError, RouteLabel: gw.RouteLabel,
 		TLS: s.tls,
 	})
 }
@@ -281,9 +325,33 @@ func (s *server) webServer() (*httpx.Server, error) {
 	}
 	web := &web{dicomweb: gw, console: con, metrics: s.reg, store: s.store}
 	return httpx.New(httpx.Config{
-		Name: "web", Logger: s.logger, Registerer: s.reg, Handler: web.handle, ErrorWriter: gw.WriteError, RouteLabel: web.label,
+		Name: "web", Logger: s.logger, Registerer: s.reg, Handler: s.ourNames(web.handle), ErrorWriter: gw.WriteError, RouteLabel: web.label,
 		TLS: s.tls, TrustedProxies: proxies,
 	})
+}
+
+// ourNames keeps a server without authentication from web pages whose host name was made to lead to this machine (DNS rebinding): else
+// every page that a browser here opens could read everything.
+func (s *server) ourNames(next func(*httpx.Ctx) error) func(*httpx.Ctx) error {
+	if !s.cfg.NoAuth {
+		return next
+	}
+	names := append([]string{"localhost"}, s.cfg.S3.Domains...)
+	if u, err := url.Parse(s.cfg.PublicURL); err == nil && u.Host != "" {
+		names = append(names, u.Hostname())
+	}
+	return func(c *httpx.Ctx) error {
+		u := url.URL{Host: c.Host()}
+		host := strings.ToLower(u.Hostname())
+		ours := func(name string) bool {
+			name = strings.ToLower(name)
+			return host == name || strings.HasSuffix(host, "."+name)
+		}
+		if host == "" || loopback(net.JoinHostPort(host, "0")) || slices.ContainsFunc(names, ours) {
+			return next(c)
+		}
+		return &httpx.Error{Status: http.StatusForbidden, Code: "AccessDenied", Message: "without authentication only this machine, public_url and s3.domains are served by name"}
+	}
 }
 
 // announce prints where to find what, for people and scripts: one "name: URL" line each.

@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -22,8 +23,8 @@ func newTLSTransport(pool *x509.CertPool) *http.Transport {
 	return &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}}
 }
 
-// newCertificate makes a self-signed certificate for 127.0.0.1.
-func newCertificate(t *testing.T) (certFile, keyFile string, pool *x509.CertPool) {
+// newCertificate makes a self-signed certificate for names, or else for 127.0.0.1.
+func newCertificate(t *testing.T, names ...string) (certFile, keyFile string, pool *x509.CertPool) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -31,7 +32,10 @@ func newCertificate(t *testing.T) (certFile, keyFile string, pool *x509.CertPool
 	}
 	tmpl := &x509.Certificate{
 		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "gantry test"}, NotBefore: time.Now().Add(-time.Hour),
-		NotAfter: time.Now().Add(time.Hour), IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, IsCA: true, BasicConstraintsValid: true,
+		NotAfter: time.Now().Add(time.Hour), DNSNames: names, IsCA: true, BasicConstraintsValid: true,
+	}
+	if names == nil {
+		tmpl.IPAddresses = []net.IP{net.IPv4(127, 0, 0, 1)}
 	}
 	der, err := x509.CreateCertificate(rand.Reader, tmpl, tmpl, &key.PublicKey, key)
 	if err != nil {
@@ -52,6 +56,20 @@ func newCertificate(t *testing.T) (certFile, keyFile string, pool *x509.CertPool
 	pool = x509.NewCertPool()
 	pool.AppendCertsFromPEM(certPEM)
 	return certFile, keyFile, pool
+}
+
+// TestOwnCertificateOfAnotherName: commands on the server's machine know its certificate, which is for the name that others use.
+func TestOwnCertificateOfAnotherName(t *testing.T) {
+	for _, name := range []string{"images.example.org", "*.example.org"} {
+		cert, key, _ := newCertificate(t, name)
+		s := newSite(t, "GANTRY_TLS_CERT="+cert, "GANTRY_TLS_KEY="+key)
+		r := s.serve()
+		was := s.env
+		s.env = append(slices.Clone(s.env), "GANTRY_URL=", "GANTRY_WEB_LISTEN="+strings.TrimPrefix(r.web, "https://"))
+		s.must(0, "status")
+		s.env = was
+		r.stop()
+	}
 }
 
 func TestTLSOnBothListeners(t *testing.T) {
