@@ -9,38 +9,38 @@ import (
 
 // largePages has the kernel hold in large pages what is read from its page cache again and again. What was read at random it holds
 // in pages of 4 KiB, out of which a copy takes three times as long (docs/performance.md), and it makes larger ones only while it reads
-// from the disk. So a stretch that was read hotReads times over is read from the disk once more.
+// from the disk. So a slab that was read hotReads times over is read from the disk once more.
 type largePages struct {
-	// counts has a place for each stretch, by its hash; where two meet, the one read last has it. The upper half says which stretch it
+	// counts has a place for each slab, by its hash; where two meet, the one read last has it. The upper half says which slab it
 	// is, the lower one how many bytes of it were read.
 	counts [1 << placeBits]atomic.Uint64
-	hot    chan stretch
+	hot    chan slab
 }
 
-// stretch is a part of a segment that one large page holds, complete and never written again.
-type stretch struct {
+// slab is a part of a segment that one large page holds, complete and never written again.
+type slab struct {
 	seg *segmentFile
-	off int64 // in the segment; a multiple of stretchBytes
+	off int64 // in the segment; a multiple of slabBytes
 }
 
 const (
-	stretchBytes = 2 << 20
-	// hotReads is how often all of a stretch is read before it is worth a read from the disk, and memory that its readers' caches
+	slabBytes = 2 << 20
+	// hotReads is how often all of a slab is read before it is worth a read from the disk, and memory that its readers' caches
 	// have not seen yet.
 	hotReads  = 16
 	placeBits = 15
 	countMask = 1<<32 - 1
-	// restAfter is how long nothing is enlarged after a stretch was, in times of what that took: readers go first.
+	// restAfter is how long nothing is enlarged after a slab was, in times of what that took: readers go first.
 	restAfter = 3
 	// recount is how often the count begins anew, since the kernel may have dropped what was enlarged.
 	recount = time.Hour
 )
 
-func newLargePages() *largePages { return &largePages{hot: make(chan stretch, 64)} }
+func newLargePages() *largePages { return &largePages{hot: make(chan slab, 64)} }
 
-// place finds the count of a stretch, and its upper half if it is that stretch's.
+// place finds the count of a slab, and its upper half if it is that slab's.
 func (p *largePages) place(seg *segmentFile, off int64) (count *atomic.Uint64, tag uint64) {
-	hash := (uint64(seg.base) + uint64(off)/stretchBytes) * 0x9e3779b97f4a7c15 // Knuth, TAOCP 6.4: Fibonacci hashing
+	hash := (uint64(seg.base) + uint64(off)/slabBytes) * 0x9e3779b97f4a7c15 // Knuth, TAOCP 6.4: Fibonacci hashing
 	return &p.counts[hash>>(64-placeBits)], hash << 32
 }
 
@@ -50,16 +50,16 @@ func (p *largePages) read(seg *segmentFile, off int64, n int) {
 	was := place.Load()
 	now := tag + uint64(n)
 	if was>>32 == now>>32 {
-		if was&countMask >= hotReads*stretchBytes {
+		if was&countMask >= hotReads*slabBytes {
 			return // it had its turn
 		}
 		now = was + uint64(n)
 	}
-	if !place.CompareAndSwap(was, now) || now&countMask < hotReads*stretchBytes {
+	if !place.CompareAndSwap(was, now) || now&countMask < hotReads*slabBytes {
 		return
 	}
 	select {
-	case p.hot <- stretch{seg, off / stretchBytes * stretchBytes}:
+	case p.hot <- slab{seg, off / slabBytes * slabBytes}:
 	default:
 		place.Store(0)
 	}
@@ -71,7 +71,7 @@ func (p *largePages) forget() {
 	}
 }
 
-// enlarge gives large pages to hot stretches until ctx ends, or the system has none to give.
+// enlarge gives large pages to hot slabs until ctx ends, or the system has none to give.
 func (l *wal) enlarge(ctx context.Context) {
 	anew := time.NewTicker(recount)
 	defer anew.Stop()
@@ -80,7 +80,7 @@ func (l *wal) enlarge(ctx context.Context) {
 		select {
 		case s := <-l.pages.hot:
 			begun := time.Now()
-			if err := l.enlargeStretch(s); errors.Is(err, errors.ErrUnsupported) {
+			if err := l.enlargeSlab(s); errors.Is(err, errors.ErrUnsupported) {
 				l.logger.Info("no large pages for what is read often", "error", err)
 				return
 			} else if err != nil {
@@ -100,8 +100,8 @@ func (l *wal) enlarge(ctx context.Context) {
 	}
 }
 
-func (l *wal) enlargeStretch(s stretch) error {
-	if s.off+stretchBytes > int64(l.endOf(s.seg)-s.seg.base) { // it is still written to: its turn comes later
+func (l *wal) enlargeSlab(s slab) error {
+	if s.off+slabBytes > int64(l.endOf(s.seg)-s.seg.base) { // it is still written to: its turn comes later
 		count, _ := l.pages.place(s.seg, s.off)
 		count.Store(0)
 		return nil
@@ -111,5 +111,5 @@ func (l *wal) enlargeStretch(s stretch) error {
 		return nil //nolint:nilerr // whoever reads it next is told
 	}
 	defer f.release()
-	return f.EnlargePages(s.off, stretchBytes)
+	return f.EnlargePages(s.off, slabBytes)
 }

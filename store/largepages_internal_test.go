@@ -13,8 +13,8 @@ import (
 	"gantry/store/catalog"
 )
 
-func TestHotStretches(t *testing.T) {
-	const piece = stretchBytes / 8
+func TestHotSlabs(t *testing.T) {
+	const piece = slabBytes / 8
 	p := newLargePages()
 	a, b := &segmentFile{base: 0}, &segmentFile{base: 512 << 20}
 	read := func(seg *segmentFile, off int64, times int) {
@@ -26,7 +26,7 @@ func TestHotStretches(t *testing.T) {
 		t.Helper()
 		select {
 		case s := <-p.hot:
-			if s != (stretch{seg, off}) {
+			if s != (slab{seg, off}) {
 				t.Errorf("%s: %+v is hot", what, s)
 			}
 		default:
@@ -35,45 +35,45 @@ func TestHotStretches(t *testing.T) {
 			}
 		}
 	}
-	read(a, 3*stretchBytes+5, 8*hotReads-1)
-	read(b, 3*stretchBytes, 8*hotReads-1)
+	read(a, 3*slabBytes+5, 8*hotReads-1)
+	read(b, 3*slabBytes, 8*hotReads-1)
 	want("one read too few", nil, 0)
-	read(a, 4*stretchBytes-1, 1)
-	want("the last of its reads", a, 3*stretchBytes)
-	read(a, 3*stretchBytes, 9*hotReads)
+	read(a, 4*slabBytes-1, 1)
+	want("the last of its reads", a, 3*slabBytes)
+	read(a, 3*slabBytes, 9*hotReads)
 	want("it had its turn", nil, 0)
-	read(b, 3*stretchBytes, 1)
-	want("the same place of another segment", b, 3*stretchBytes)
+	read(b, 3*slabBytes, 1)
+	want("the same place of another segment", b, 3*slabBytes)
 	p.forget()
-	read(a, 3*stretchBytes, 8*hotReads)
-	want("counted anew", a, 3*stretchBytes)
+	read(a, 3*slabBytes, 8*hotReads)
+	want("counted anew", a, 3*slabBytes)
 
 	p.forget()
 	for i := range int64(cap(p.hot) + 1) {
-		read(a, i*stretchBytes, 8*hotReads)
+		read(a, i*slabBytes, 8*hotReads)
 	}
 	for i := range int64(cap(p.hot)) {
-		want("waiting", a, i*stretchBytes)
+		want("waiting", a, i*slabBytes)
 	}
-	last := int64(cap(p.hot)) * stretchBytes
+	last := int64(cap(p.hot)) * slabBytes
 	read(a, last, 8*hotReads)
 	want("once there is room again", a, last)
 }
 
-func TestHotStretchesFromMany(t *testing.T) {
+func TestHotSlabsFromMany(t *testing.T) {
 	p := newLargePages()
 	var wg sync.WaitGroup
 	for range 8 {
 		wg.Go(func() {
 			for i := range 1000 * hotReads {
-				p.read(&segmentFile{}, int64(i)*stretchBytes*17, stretchBytes)
+				p.read(&segmentFile{}, int64(i)*slabBytes*17, slabBytes)
 			}
 		})
 	}
 	wg.Wait()
 }
 
-// TestEnlargeWhatIsComplete: a stretch that is still written to is left alone, and so is all if the system can't.
+// TestEnlargeWhatIsComplete: a slab that is still written to is left alone, and so is all if the system can't.
 func TestEnlargeWhatIsComplete(t *testing.T) {
 	var enlarged []int64
 	fault := vfs.NewFault(vfs.NewMem())
@@ -82,7 +82,7 @@ func TestEnlargeWhatIsComplete(t *testing.T) {
 			enlarged = append(enlarged, op.Off)
 			switch len(enlarged) {
 			case 1:
-				return vfs.Fate{Err: vfs.ErrInjected} // this stretch's trouble, not the others'
+				return vfs.Fate{Err: vfs.ErrInjected} // this slab's trouble, not the others'
 			case 2:
 				return vfs.Fate{Err: errors.ErrUnsupported}
 			}
@@ -96,22 +96,22 @@ func TestEnlargeWhatIsComplete(t *testing.T) {
 	if err := l.startSegment(0); err != nil {
 		t.Fatal(err)
 	}
-	l.end.Store(3*stretchBytes - 1)
+	l.end.Store(3*slabBytes - 1)
 	seg := l.active()
 	done := make(chan struct{})
 	go func() {
 		l.enlarge(t.Context())
 		close(done)
 	}()
-	for _, off := range []int64{0, 2 * stretchBytes, stretchBytes} {
-		l.pages.hot <- stretch{seg, off}
+	for _, off := range []int64{0, 2 * slabBytes, slabBytes} {
+		l.pages.hot <- slab{seg, off}
 	}
 	select {
 	case <-done:
 	case <-time.After(10 * time.Second):
 		t.Fatal("goes on where there are no large pages")
 	}
-	if len(enlarged) != 2 || enlarged[0] != 0 || enlarged[1] != stretchBytes {
+	if len(enlarged) != 2 || enlarged[0] != 0 || enlarged[1] != slabBytes {
 		t.Errorf("enlarged %v", enlarged)
 	}
 }
@@ -158,7 +158,7 @@ func TestReadsEnlargeWhatIsHot(t *testing.T) {
 	select {
 	case off := <-asked:
 		if off != 0 {
-			t.Errorf("the stretch at %d", off)
+			t.Errorf("the slab at %d", off)
 		}
 	case <-time.After(10 * time.Second):
 		t.Error("nothing was enlarged")

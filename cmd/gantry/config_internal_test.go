@@ -1,8 +1,12 @@
 package main
 
 import (
+	"bufio"
 	"errors"
+	"io"
 	"log/slog"
+	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -10,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/spf13/cobra"
 	"go.yaml.in/yaml/v3"
 
@@ -284,5 +289,46 @@ func TestArchivesAreMadeOnceThereIsRoom(t *testing.T) {
 	}
 	if b, err := st.Bucket(t.Context(), cfg.Archive); err != nil || !b.Settings.DICOM {
 		t.Errorf("%+v, %v", b, err)
+	}
+}
+
+// TestStarting asks the web listener before the store is open.
+func TestStarting(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	settings := defaultConfig()
+	d, err := (&server{cfg: &settings, logger: slog.New(slog.DiscardHandler), reg: prometheus.NewRegistry()}).openDoor(l)
+	if err != nil {
+		t.Fatal(err)
+	}
+	url := "http://" + l.Addr().String()
+	for path, want := range map[string]int{"/healthz": 200, "/readyz": 503, "/dicomweb/studies": 503, "/": 503} {
+		resp, err := http.Get(url + path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := io.ReadAll(resp.Body)
+		_ = resp.Body.Close()
+		if resp.StatusCode != want || err != nil || want == 503 && (string(text) != "starting\n" || resp.Header.Get("Retry-After") == "") {
+			t.Errorf("%s: %d %q %v", path, resp.StatusCode, text, resp.Header)
+		}
+	}
+	conn, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	_, _ = io.WriteString(conn, "GET / HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n")
+	if resp, err := http.ReadResponse(bufio.NewReader(conn), nil); err != nil || resp.StatusCode != http.StatusBadRequest {
+		t.Errorf("malformed: %v, %v", resp, err)
+	}
+	cfg := defaultConfig()
+	if _, err := getStatus(t.Context(), &cfg, &remoteFlags{url: url}); exitCode(err) != exitLocked {
+		t.Errorf("status: %v", err)
+	}
+	if err := errors.Join(d.server.Shutdown(t.Context()), <-d.served); err != nil {
+		t.Error(err)
 	}
 }

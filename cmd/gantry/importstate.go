@@ -52,12 +52,15 @@ func defaultStatePath(id storeID) (string, error) {
 }
 
 // openImportState reads the notes and opens them for more. Notes of another log, of one that went further than this one
-// does, or that are not wanted, begin anew.
+// does, or that are not wanted, begin anew. A file of something else is an error, and stays.
 func openImportState(path string, id storeID, anew bool) (*importState, error) {
 	s := &importState{seen: map[fileKey]struct{}{}}
 	old, err := os.Open(path)
-	if err == nil && !anew {
+	if err == nil {
 		err = errors.Join(s.read(old, id), old.Close())
+	}
+	if errors.Is(err, errNoNotes) {
+		return nil, usageError{fmt.Errorf("%s: %w", path, err)}
 	}
 	if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, errOtherStore) {
 		return nil, fmt.Errorf("notes of earlier imports: %w", err)
@@ -82,12 +85,21 @@ func openImportState(path string, id storeID, anew bool) (*importState, error) {
 	return s, s.addEnd(id.end)
 }
 
-var errOtherStore = errors.New("of another store")
+var (
+	errOtherStore = errors.New("of another store")
+	errNoNotes    = errors.New("is not a file of import's notes, and would be overwritten: remove it, or name another one with --state")
+)
 
 func (s *importState) read(r io.Reader, id storeID) error {
 	sc := bufio.NewScanner(r)
-	if !sc.Scan() || sc.Text() != fmt.Sprintf("%s %s %s", stateHead, id.log, id.bucket) {
-		return errors.Join(errOtherStore, sc.Err())
+	head := stateHead + " "
+	switch ok := sc.Scan(); {
+	case sc.Err() != nil && !errors.Is(sc.Err(), bufio.ErrTooLong):
+		return sc.Err()
+	case sc.Err() != nil, !strings.HasPrefix(sc.Text(), head) && !strings.HasPrefix(head, sc.Text()): // which may have been cut
+		return errNoNotes
+	case !ok || sc.Text() != head+id.log+" "+id.bucket:
+		return errOtherStore
 	}
 	for sc.Scan() {
 		if text, ok := strings.CutPrefix(sc.Text(), "end "); ok {
@@ -100,6 +112,9 @@ func (s *importState) read(r io.Reader, id storeID) error {
 		if b, err := hex.DecodeString(sc.Text()); err == nil && len(b) == len(key) {
 			s.seen[fileKey(b)] = struct{}{}
 		}
+	}
+	if errors.Is(sc.Err(), bufio.ErrTooLong) { // what a loss of power left: no notes are as long
+		return errOtherStore
 	}
 	return sc.Err()
 }

@@ -40,9 +40,14 @@ func startLocal(ctx context.Context, c *Config) (*localServer, error) {
 		l.close()
 		return nil, err
 	}
+	d, err := srv.openDoor(l.web)
+	if err != nil {
+		l.close()
+		return nil, errors.Join(err, srv.store.Close())
+	}
 	running, stop := context.WithCancel(context.WithoutCancel(ctx))
 	ls := &localServer{stop: stop, done: make(chan error, 1), server: srv}
-	go func() { ls.done <- srv.run(running, l, io.Discard) }()
+	go func() { ls.done <- srv.run(running, l, d, io.Discard) }()
 	at := func(addr string) *remote {
 		return &remote{base: &url.URL{Scheme: "http", Host: addr}, cred: key, client: &http.Client{Transport: newTransport(nil)}}
 	}

@@ -67,7 +67,7 @@ func exitCode(err error) int {
 		return exitOK
 	case errors.Is(err, errFindings):
 		return exitFindings
-	case errors.Is(err, vfs.ErrLocked):
+	case errors.Is(err, vfs.ErrLocked), errors.Is(err, errStarting):
 		return exitLocked
 	case errors.As(err, &usage):
 		return exitUsage

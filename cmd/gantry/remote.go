@@ -258,6 +258,8 @@ func errorOf(resp *http.Response) error {
 }
 
 // getJSON fetches a small JSON document.
+var errStarting = errors.New("gantry is starting: try again soon")
+
 func (r *remote) getJSON(ctx context.Context, path string, limit int64, into any) error {
 	req, err := r.request(ctx, http.MethodGet, path, nil)
 	if err != nil {
@@ -271,6 +273,9 @@ func (r *remote) getJSON(ctx context.Context, path string, limit int64, into any
 	defer resp.Body.Close()
 	if resp.StatusCode == http.StatusNoContent {
 		return nil
+	}
+	if resp.Header.Get(stateHeader) == stateStarting {
+		return errStarting
 	}
 	if resp.StatusCode != http.StatusOK {
 		return errorOf(resp)

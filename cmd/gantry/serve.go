@@ -133,6 +133,10 @@ func serve(ctx context.Context, cfg *Config, stdout, stderr io.Writer) error {
 		return err
 	}
 	defer l.close()
+	d, err := srv.openDoor(l.web)
+	if err != nil {
+		return err
+	}
 	if srv.store, err = openStore(ctx, cfg, logger, srv.reg, nil); err != nil {
 		return err
 	}
@@ -150,7 +154,47 @@ func serve(ctx context.Context, cfg *Config, stdout, stderr io.Writer) error {
 	} else if err != nil {
 		return err
 	}
-	return srv.run(ctx, l, stdout)
+	return srv.run(ctx, l, d, stdout)
+}
+
+// run serves both listeners until ctx ends.
+func (s *server) run(ctx context.Context, l listeners, d *door, stdout io.Writer) error {
+	s3Server, err := s.s3Server()
+	if err != nil {
+		return err
+	}
+	w, err := s.newWeb()
+	if err != nil {
+		return err
+	}
+	d.web.Store(w)
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return s3Server.Serve(l.s3) })
+	g.Go(func() error { return <-d.served })
+	g.Go(func() error { return s.profile(ctx) })
+	g.Go(func() error { return s.makeArchivesLater(ctx) })
+	g.Go(func() error {
+		<-ctx.Done()
+		return s.shutDown(context.WithoutCancel(ctx), s3Server, d.server)
+	})
+	s.announce(stdout, l.s3.Addr(), l.web.Addr())
+	return g.Wait()
+}
+
+// shutDown ends the servers at the same time: neither takes requests any more, and each has all of the grace.
+func (s *server) shutDown(ctx context.Context, servers ...*httpx.Server) error {
+	ctx, cancel := context.WithTimeout(ctx, shutdownGrace)
+	defer cancel()
+	var g errgroup.Group
+	for _, srv := range servers {
+		g.Go(func() error { return srv.Shutdown(ctx) })
+	}
+	err := g.Wait()
+	if errors.Is(err, context.DeadlineExceeded) {
+		s.logger.Warn("requests that did not end in time were cut off", "after", shutdownGrace)
+		return nil
+	}
+	return err
 }
 
 func newLogger(cfg *Config, w io.Writer) (*slog.Logger, error) {
@@ -261,39 +305,6 @@ func (l listeners) close() {
 	_ = l.web.Close()
 }
 
-// run serves both listeners until ctx ends.
-func (s *server) run(ctx context.Context, l listeners, stdout io.Writer) error {
-	s3Server, err := s.s3Server()
-	if err != nil {
-		return err
-	}
-	webServer, err := s.webServer()
-	if err != nil {
-		return err
-	}
-	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return s3Server.Serve(l.s3) })
-	g.Go(func() error { return webServer.Serve(l.web) })
-	g.Go(func() error { return s.profile(ctx) })
-	g.Go(func() error { return s.makeArchivesLater(ctx) })
-	g.Go(func() error {
-		<-ctx.Done()
-		grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownGrace)
-		defer cancel()
-		var both errgroup.Group // at the same time: neither takes requests any more, and each has all of the grace
-		both.Go(func() error { return s3Server.Shutdown(grace) })
-		both.Go(func() error { return webServer.Shutdown(grace) })
-		err := both.Wait()
-		if errors.Is(err, context.DeadlineExceeded) {
-			s.logger.Warn("requests that did not end in time were cut off", "after", shutdownGrace)
-			return nil
-		}
-		return err
-	})
-	s.announce(stdout, l.s3.Addr(), l.web.Addr())
-	return g.Wait()
-}
-
 func (s *server) s3Server() (*httpx.Server, error) {
 	gw, err := s3.New(s3.Config{
 		Objects: s.store, Keyring: s.ring, Logger: s.logger, Domains: s.cfg.S3.Domains, Region: s.cfg.S3.Region, ETags: s.cfg.S3.ETags, NoAuth: s.cfg.NoAuth,
@@ -307,7 +318,25 @@ func (s *server) s3Server() (*httpx.Server, error) {
 	})
 }
 
-func (s *server) webServer() (*httpx.Server, error) {
+// openDoor begins to serve the web listener, before the store is open.
+func (s *server) openDoor(l net.Listener) (*door, error) {
+	proxies, err := s.cfg.proxies()
+	if err != nil {
+		return nil, err
+	}
+	d := &door{served: make(chan error, 1)}
+	d.server, err = httpx.New(httpx.Config{
+		Name: "web", Logger: s.logger, Registerer: s.reg, Handler: s.ourNames(d.handle), ErrorWriter: d.writeError, RouteLabel: d.label,
+		TLS: s.tls, TrustedProxies: proxies,
+	})
+	if err != nil {
+		return nil, err
+	}
+	go func() { d.served <- d.server.Serve(l) }()
+	return d, nil
+}
+
+func (s *server) newWeb() (*web, error) {
 	gw, err := dicomweb.New(dicomweb.Config{
 		Objects: s.store, Keyring: s.ring, NoAuth: s.cfg.NoAuth, DefaultArchive: s.cfg.Archive, PublicURL: s.cfg.PublicURL,
 		CORSOrigins: s.cfg.Web.CORSOrigins, Logger: s.logger,
@@ -315,19 +344,11 @@ func (s *server) webServer() (*httpx.Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	proxies, err := s.cfg.proxies()
-	if err != nil {
-		return nil, err
-	}
 	con, err := console.New(console.Config{Source: s.store, Keyring: s.ring, NoAuth: s.cfg.NoAuth, Version: version()})
 	if err != nil {
 		return nil, err
 	}
-	web := &web{dicomweb: gw, console: con, metrics: s.reg, store: s.store}
-	return httpx.New(httpx.Config{
-		Name: "web", Logger: s.logger, Registerer: s.reg, Handler: s.ourNames(web.handle), ErrorWriter: gw.WriteError, RouteLabel: web.label,
-		TLS: s.tls, TrustedProxies: proxies,
-	})
+	return &web{dicomweb: gw, console: con, metrics: s.reg, store: s.store}, nil
 }
 
 // ourNames keeps a server without authentication from web pages whose host name was made to lead to this machine (DNS rebinding): else

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"strings"
+	"sync/atomic"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/common/expfmt"
@@ -23,6 +24,52 @@ type web struct {
 	store    *store.Store
 }
 
+// door is what the web listener leads to: the web, once the store is open. Until then, which may take minutes where a log is replayed, it
+// tells that the process lives and starts.
+type door struct {
+	server *httpx.Server
+	served chan error // how that ended
+	web    atomic.Pointer[web]
+}
+
+// stateHeader tells commands why they get no answer.
+const (
+	stateHeader   = "Gantry-State"
+	stateStarting = "starting"
+)
+
+func (d *door) handle(c *httpx.Ctx) error {
+	if w := d.web.Load(); w != nil {
+		return w.handle(c)
+	}
+	if c.RawPath() == "/healthz" {
+		return writeText(c, http.StatusOK, "ok")
+	}
+	c.SetHeader(stateHeader, stateStarting)
+	c.SetHeader("Retry-After", "5")
+	return writeText(c, http.StatusServiceUnavailable, stateStarting)
+}
+
+func (d *door) label(c *httpx.Ctx) string {
+	if w := d.web.Load(); w != nil {
+		return w.label(c)
+	}
+	return stateStarting
+}
+
+// writeError serves errors of the protocol, too, which come before any handler.
+func (d *door) writeError(c *httpx.Ctx, err error) {
+	if w := d.web.Load(); w != nil {
+		w.dicomweb.WriteError(c, err)
+		return
+	}
+	status := http.StatusServiceUnavailable
+	if e, ok := errors.AsType[*httpx.Error](err); ok {
+		status = e.Status
+	}
+	_ = writeText(c, status, http.StatusText(status)) // never fails
+}
+
 func isDICOMweb(path string) bool {
 	return path == "/dicomweb" || strings.HasPrefix(path, "/dicomweb/")
 }
@@ -39,7 +86,7 @@ func (w *web) handle(c *httpx.Ctx) error {
 	case path == "/metrics":
 		return w.writeMetrics(c)
 	case path == "/healthz":
-		return w.writeText(c, http.StatusOK, "ok")
+		return writeText(c, http.StatusOK, "ok")
 	case path == "/readyz":
 		return w.writeReady(c)
 	}
@@ -64,16 +111,16 @@ func (w *web) writeReady(c *httpx.Ctx) error {
 	err := w.store.Ready()
 	switch {
 	case err == nil:
-		return w.writeText(c, http.StatusOK, "ready")
+		return writeText(c, http.StatusOK, "ready")
 	case errors.Is(err, store.ErrFull):
-		return w.writeText(c, http.StatusServiceUnavailable, "full: writes are refused, reads and deletes go on")
+		return writeText(c, http.StatusServiceUnavailable, "full: writes are refused, reads and deletes go on")
 	case errors.Is(err, store.ErrBroken):
-		return w.writeText(c, http.StatusServiceUnavailable, "log broken: writes are refused until restart, reads go on")
+		return writeText(c, http.StatusServiceUnavailable, "log broken: writes are refused until restart, reads go on")
 	}
-	return w.writeText(c, http.StatusServiceUnavailable, "closing")
+	return writeText(c, http.StatusServiceUnavailable, "closing")
 }
 
-func (w *web) writeText(c *httpx.Ctx, status int, text string) error {
+func writeText(c *httpx.Ctx, status int, text string) error {
 	c.SetHeader("Content-Type", "text/plain; charset=utf-8")
 	c.SetHeader("Cache-Control", "no-store")
 	c.Status(status)
