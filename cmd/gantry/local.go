@@ -41,6 +41,9 @@ func startLocal(ctx context.Context, c *Config) (*localServer, error) {
 		return nil, err
 	}
 	d, err := srv.openDoor(l.web)
+	if err == nil {
+		err = srv.letIn(d) // before anybody asks
+	}
 	if err != nil {
 		l.close()
 		return nil, errors.Join(err, srv.store.Close())

@@ -154,6 +154,9 @@ func serve(ctx context.Context, cfg *Config, stdout, stderr io.Writer) error {
 	} else if err != nil {
 		return err
 	}
+	if err := srv.letIn(d); err != nil {
+		return err
+	}
 	return srv.run(ctx, l, d, stdout)
 }
 
@@ -163,11 +166,6 @@ func (s *server) run(ctx context.Context, l listeners, d *door, stdout io.Writer
 	if err != nil {
 		return err
 	}
-	w, err := s.newWeb()
-	if err != nil {
-		return err
-	}
-	d.web.Store(w)
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return s3Server.Serve(l.s3) })
 	g.Go(func() error { return <-d.served })
@@ -336,19 +334,21 @@ func (s *server) openDoor(l net.Listener) (*door, error) {
 	return d, nil
 }
 
-func (s *server) newWeb() (*web, error) {
+// letIn has the web listener serve everything: the store is open.
+func (s *server) letIn(d *door) error {
 	gw, err := dicomweb.New(dicomweb.Config{
 		Objects: s.store, Keyring: s.ring, NoAuth: s.cfg.NoAuth, DefaultArchive: s.cfg.Archive, PublicURL: s.cfg.PublicURL,
 		CORSOrigins: s.cfg.Web.CORSOrigins, Logger: s.logger,
 	})
 	if err != nil {
-		return nil, err
+		return err
 	}
 	con, err := console.New(console.Config{Source: s.store, Keyring: s.ring, NoAuth: s.cfg.NoAuth, Version: version()})
 	if err != nil {
-		return nil, err
+		return err
 	}
-	return &web{dicomweb: gw, console: con, metrics: s.reg, store: s.store}, nil
+	d.web.Store(&web{dicomweb: gw, console: con, metrics: s.reg, store: s.store})
+	return nil
 }
 
 // ourNames keeps a server without authentication from web pages whose host name was made to lead to this machine (DNS rebinding): else
