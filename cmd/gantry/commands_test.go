@@ -107,7 +107,7 @@ func TestNoAuthIsForEverybodyOnThisMachine(t *testing.T) {
 		}
 	}
 	// A page whose name was made to lead here is not of this machine.
-	for host, want := range map[string]int{"evil.example": 403, "localhost.evil.example": 403, "localhost": 200, "bucket.localhost:9000": 200, "[::1]:8080": 200} {
+	for host, want := range map[string]int{"evil.example": 403, "localhost.evil.example": 403, "localhost": 200, "localhost.": 200, "bucket.localhost:9000": 200, "[::1]:8080": 200} {
 		for _, url := range []string{r.web + "/dicomweb/studies", r.s3 + "/"} {
 			req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
 			if err != nil {

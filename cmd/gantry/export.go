@@ -157,6 +157,7 @@ func (ex *exporter) openSource(ctx context.Context, c *Config) (stop func() erro
 	s3 := *web
 	switch {
 	case ex.s3URL != "":
+		s3.client = &http.Client{Transport: newTransport(web.roots)} // another name than the web listener's
 		if s3.base, err = parseBase(ex.s3URL); err != nil {
 			return nil, usageError{errors.New("--s3-url is not an absolute http or https URL")}
 		}

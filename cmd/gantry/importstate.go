@@ -92,13 +92,14 @@ var (
 
 func (s *importState) read(r io.Reader, id storeID) error {
 	sc := bufio.NewScanner(r)
-	head := stateHead + " "
-	switch ok := sc.Scan(); {
+	head, ok := stateHead+" ", sc.Scan()
+	first := sc.Text()
+	switch {
 	case sc.Err() != nil && !errors.Is(sc.Err(), bufio.ErrTooLong):
 		return sc.Err()
-	case sc.Err() != nil, !strings.HasPrefix(sc.Text(), head) && !strings.HasPrefix(head, sc.Text()): // which may have been cut
+	case sc.Err() != nil, !strings.HasPrefix(first, head) && (!strings.HasPrefix(head, first) || sc.Scan()): // cut, with nothing behind it
 		return errNoNotes
-	case !ok || sc.Text() != head+id.log+" "+id.bucket:
+	case !ok || first != head+id.log+" "+id.bucket:
 		return errOtherStore
 	}
 	for sc.Scan() {

@@ -144,7 +144,10 @@ func certifiedName(certFile, host string) string {
 	if err != nil {
 		return ""
 	}
-	block, _ := pem.Decode(text)
+	block, rest := pem.Decode(text)
+	for block != nil && block.Type != "CERTIFICATE" { // the key may stand before it
+		block, rest = pem.Decode(rest)
+	}
 	if block == nil {
 		return ""
 	}

@@ -363,7 +363,7 @@ func (s *server) ourNames(next func(*httpx.Ctx) error) func(*httpx.Ctx) error {
 	}
 	return func(c *httpx.Ctx) error {
 		u := url.URL{Host: c.Host()}
-		host := strings.ToLower(u.Hostname())
+		host := strings.TrimSuffix(strings.ToLower(u.Hostname()), ".") // of the root
 		ours := func(name string) bool {
 			name = strings.ToLower(name)
 			return host == name || strings.HasSuffix(host, "."+name)

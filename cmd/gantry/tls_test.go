@@ -62,6 +62,9 @@ func newCertificate(t *testing.T, names ...string) (certFile, keyFile string, po
 func TestOwnCertificateOfAnotherName(t *testing.T) {
 	for _, name := range []string{"images.example.org", "*.example.org"} {
 		cert, key, _ := newCertificate(t, name)
+		if name[0] == '*' { // both in one file
+			cert, key = joined(t, key, cert), joined(t, key, cert)
+		}
 		s := newSite(t, "GANTRY_TLS_CERT="+cert, "GANTRY_TLS_KEY="+key)
 		r := s.serve()
 		was := s.env
@@ -70,6 +73,23 @@ func TestOwnCertificateOfAnotherName(t *testing.T) {
 		s.env = was
 		r.stop()
 	}
+}
+
+func joined(t *testing.T, files ...string) string {
+	t.Helper()
+	var all []byte
+	for _, file := range files {
+		b, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, b...)
+	}
+	path := filepath.Join(t.TempDir(), "joined.pem")
+	if err := os.WriteFile(path, all, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
 }
 
 func TestTLSOnBothListeners(t *testing.T) {

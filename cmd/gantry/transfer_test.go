@@ -265,13 +265,15 @@ func TestNotesCountForOneStoreOnly(t *testing.T) {
 		t.Errorf("a new store:\n%s", r.errOut)
 	}
 	thesis := filepath.Join(t.TempDir(), "thesis.txt")
-	if err := os.WriteFile(thesis, []byte("years of work\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	for _, again := range []string{"--again=false", "--again"} {
-		s.must(2, "import", again, "--state", thesis, files)
-	}
-	if b, err := os.ReadFile(thesis); string(b) != "years of work\n" {
-		t.Errorf("a file that held no notes has %q now, %v", b, err)
+	for _, text := range []string{"years of work\n", "\nyears of work\n", "gantry\nyears of work"} {
+		if err := os.WriteFile(thesis, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		for _, again := range []string{"--again=false", "--again"} {
+			s.must(2, "import", again, "--state", thesis, files)
+		}
+		if b, err := os.ReadFile(thesis); string(b) != text {
+			t.Errorf("a file that held no notes has %q now, %v", b, err)
+		}
 	}
 }

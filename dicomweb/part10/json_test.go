@@ -113,6 +113,22 @@ func TestTooMuchForMetadata(t *testing.T) {
 	}
 }
 
+// TestDelimitersOfOddLength: what a delimiter says of its length means nothing, for items and for sequences.
+func TestDelimitersOfOddLength(t *testing.T) {
+	end := func(tag uint32) string { return string(tagBytes(tag)) + u32(4) }
+	odd := string(tagBytes(0x00090001)) + "SQ\x00\x00\xff\xff\xff\xff" + string(tagBytes(0xFFFEE000)) + "\xff\xff\xff\xff" + el(0x00091002, "LO", "a") +
+		end(0xFFFEE00D) + end(0xFFFEE0DD)
+	b := file(part10.ExplicitLE, odd+ids())
+	if _, err := index(b); err != nil {
+		t.Fatalf("not stored: %v", err)
+	}
+	out, err := jsonOf(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	checkMember(t, out, "00090001", `{"vr":"SQ","Value":[{"00091002":{"vr":"LO","Value":["a"]}}]}`)
+}
+
 // TestHugeSequence: what does not fit the metadata is given by reference.
 func TestHugeSequence(t *testing.T) {
 	one := item(el(0x00200013, "IS", "1") + el(0x00200011, "IS", "22"))

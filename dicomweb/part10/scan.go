@@ -104,7 +104,7 @@ func (s *scanner) next(limit int64) (e element, ok bool, err error) {
 		e.length, head = s.u32(b[8:]), 12
 	}
 	e.val = e.off + head
-	if e.tag != tagItemEnd { // whose length means nothing
+	if e.tag != tagItemEnd && e.tag != tagSeqEnd { // whose length means nothing
 		if err := s.bounded(&e, limit); err != nil {
 			return e, false, err
 		}
@@ -176,7 +176,7 @@ func (s *scanner) nextItem(seq *element, limit int64) (item element, ok bool, er
 		return item, false, reject(Truncated, s.pos, seq.tag, "sequence has no delimiter")
 	case !ok:
 		return item, false, nil
-	case item.tag == tagSeqEnd && item.length == 0:
+	case item.tag == tagSeqEnd:
 		if seq.length != undefined { // a stray delimiter ends it all the same
 			return item, false, s.skipTo(limit)
 		}
