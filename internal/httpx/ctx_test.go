@@ -234,6 +234,8 @@ func TestLogsAndMetricsHoldNoPatientData(t *testing.T) {
 				panic("SECRETpanic")
 			case "unimplemented":
 				return &httpx.Error{Status: 501, Code: "NotImplemented", Message: "not SECRET"}
+			case "busy":
+				return &httpx.Error{Status: 503, Code: "SlowDown", Message: "not SECRET"}
 			case "error":
 				return fmt.Errorf("about SECRETerror")
 			case "stream":
@@ -250,7 +252,7 @@ func TestLogsAndMetricsHoldNoPatientData(t *testing.T) {
 		route  string
 	}{
 		"nothing": {"DEBUG", 200, "Put"}, "panic": {"ERROR", 500, "Put"}, "error": {"ERROR", 500, "Put"},
-		"stream": {"ERROR", 200, "Put"}, "unimplemented": {"INFO", 501, "Put"}, // refused by design: no fault of the server
+		"stream": {"ERROR", 200, "Put"}, "unimplemented": {"INFO", 501, "Put"}, "busy": {"INFO", 503, "Put"}, // refused by design: no fault of the server
 	} {
 		c := s.dial(t)
 		c.send("PUT /SECRETpath?q=SECRETquery HTTP/1.1\r\nHost: SECREThost\r\nX-Do: %s\r\nX: SECRETheader\r\nContent-Length: 3\r\n\r\nabc", do)
@@ -312,9 +314,9 @@ func checkMetrics(t *testing.T, reg *prometheus.Registry) {
 	}
 	for name, want := range map[string]float64{
 		"gantry_http_requests_total 200 Put": 3, "gantry_http_requests_total 500 Put": 2,
-		"gantry_http_request_duration_seconds Put": 6, "gantry_http_in_flight_requests": 0,
+		"gantry_http_request_duration_seconds Put": 7, "gantry_http_in_flight_requests": 0,
 		"gantry_http_panics_total": 1, "gantry_http_aborted_responses_total Put": 1,
-		"gantry_http_request_bytes_total": 15,
+		"gantry_http_request_bytes_total": 18,
 	} {
 		if values[name] != want {
 			t.Errorf("%s = %v, want %v", name, values[name], want)

@@ -158,6 +158,11 @@ func (s *Server) routeLabel(c *Ctx) (route string) {
 	return s.cfg.RouteLabel(c)
 }
 
+// fault tells whether an answer says that something went wrong here, and not only that it is refused, or refused for now.
+func fault(status int) bool {
+	return status >= http.StatusInternalServerError && status != http.StatusNotImplemented && status != http.StatusServiceUnavailable
+}
+
 // record counts and logs one request.
 func (s *Server) record(c *Ctx) {
 	route := s.routeLabel(c)
@@ -167,7 +172,7 @@ func (s *Server) record(c *Ctx) {
 		in: c.body.read, out: c.sent, aborted: c.stream.err != nil})
 	level := slog.LevelDebug
 	switch {
-	case status >= http.StatusInternalServerError && status != http.StatusNotImplemented || c.stream.err != nil && c.conn.writeErr == nil:
+	case fault(status) || c.stream.err != nil && c.conn.writeErr == nil:
 		level = slog.LevelError
 	case status >= http.StatusBadRequest || c.stream.err != nil:
 		level = slog.LevelInfo
