@@ -142,6 +142,24 @@ func TestManyValuesCostLittle(t *testing.T) {
 	}
 }
 
+// TestModalitiesAreThoseOfTheIndex: what a study lists is what it is found by, also where a code has a space in it.
+func TestModalitiesAreThoseOfTheIndex(t *testing.T) {
+	v := studyValue{Instances: 1}
+	for _, name := range []string{`CT\MR `, "C T", "", `MR\\OT`} {
+		v.Modalities.add(name, 1)
+	}
+	indexed := map[string]bool{}
+	for _, x := range v.terms() {
+		if x.ix == ByModality && x.value != "" {
+			indexed[x.value] = true
+		}
+	}
+	listed := v.modalities()
+	if got := strings.Join(listed, ","); got != "C T,CT,MR,OT" || len(indexed) != len(listed) {
+		t.Errorf("listed %s, indexed %v", got, indexed)
+	}
+}
+
 type failingMirror struct{ failing *atomic.Bool }
 
 func (m failingMirror) Send(Batch) func() error {

@@ -2,6 +2,7 @@ package store
 
 import (
 	"encoding/json"
+	"iter"
 	"slices"
 	"strings"
 	"time"
@@ -91,24 +92,39 @@ func (s *studyValue) terms() []term {
 	return out
 }
 
-// maxValues bounds the terms made of one attribute.
+// maxValues bounds what is looked at of one attribute.
 const maxValues = 16
+
+// eachValue gives the values of an attribute, as they are matched.
+func eachValue(values string) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		n := 0
+		for v := range strings.SplitSeq(values, `\`) {
+			if n++; n > maxValues || !yield(strings.Trim(v, " \x00")) {
+				return
+			}
+		}
+	}
+}
 
 // appendTerms adds a term for each of the values that an attribute has: any one is enough to find it by (PS3.4 C.2.2.2).
 func appendTerms(out []term, ix Index, values, detail string) []term {
-	n := 0
-	for v := range strings.SplitSeq(values, `\`) {
-		if n++; n > maxValues {
-			break
-		}
-		out = append(out, term{ix: ix, value: strings.Trim(v, " \x00"), detail: detail})
+	for v := range eachValue(values) {
+		out = append(out, term{ix: ix, value: v, detail: detail})
 	}
 	return out
 }
 
 // modalities lists the values of the series' modalities, each once.
 func (s *studyValue) modalities() []string {
-	all := strings.FieldsFunc(strings.Join(s.Modalities.names(), `\`), func(r rune) bool { return r == '\\' || r == ' ' || r == 0 })
+	var all []string
+	for i := range s.Modalities {
+		for v := range eachValue(s.Modalities[i].name) {
+			if v != "" {
+				all = append(all, v)
+			}
+		}
+	}
 	slices.Sort(all)
 	return slices.Compact(all)
 }
