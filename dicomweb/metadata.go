@@ -29,6 +29,9 @@ const (
 	maxHeaderBuffer = 4 << 20
 	// headerSlack is how much is read beyond the header, for part10 reads in chunks.
 	headerSlack = 64 << 10
+	// headersAtOnce is how many headers of one answer are read at the same time. Where they come from the disk, that is sooner done
+	// than with one reader a core, and as soon where they do not.
+	headersAtOnce = 8
 )
 
 // metadata serves the metadata of a study, series or instance as DICOM JSON (PS3.18 10.4.1.1.2).
@@ -287,11 +290,11 @@ var (
 	headerPool   = sync.Pool{New: func() any { return new([]byte) }}
 )
 
-// documents makes the JSON of some instances, in order, on all cores.
+// documents makes the JSON of some instances, in order, several at a time.
 func (b *metadataBuilder) documents(ctx context.Context, rows []headerRef) ([]*[]byte, error) {
 	docs := make([]*[]byte, len(rows))
 	work, ctx := errgroup.WithContext(ctx)
-	work.SetLimit(max(2, runtime.GOMAXPROCS(0)))
+	work.SetLimit(max(headersAtOnce, runtime.GOMAXPROCS(0)))
 	for i := range rows {
 		work.Go(func() error {
 			if err := ctx.Err(); err != nil {
