@@ -105,10 +105,13 @@ func parseTags(raw string) (map[string]string, error) {
 	if raw == "" {
 		return nil, nil
 	}
+	bad := func() error {
+		return errArgument("The header 'x-amz-tagging' shall be encoded as UTF-8 then URLEncoded URL query parameters without tag name duplicates.",
+			"x-amz-tagging", raw)
+	}
 	q, err := sigv4.ParseQuery(raw)
 	if err != nil {
-		return nil, errArgument("The header 'x-amz-tagging' shall be encoded as UTF-8 then URLEncoded URL query parameters without tag name duplicates.",
-			"x-amz-tagging", raw)
+		return nil, bad()
 	}
 	if len(q) > maxTags {
 		return nil, newError(codeInvalidTag, "Object tags cannot be greater than 10")
@@ -116,7 +119,7 @@ func parseTags(raw string) (map[string]string, error) {
 	tags := make(map[string]string, len(q))
 	for _, p := range q {
 		if _, twice := tags[p.Name]; twice {
-			return nil, newError(codeInvalidTag, "Cannot provide multiple Tags with the same key")
+			return nil, bad()
 		}
 		if n := utf8.RuneCountInString(p.Name); n == 0 || n > maxTagKey || !utf8.ValidString(p.Name) {
 			return nil, newError(codeInvalidTag, "The TagKey you have provided is invalid")
