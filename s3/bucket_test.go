@@ -163,7 +163,7 @@ func TestNotImplemented(t *testing.T) {
 	if a := s.do("GET", "/data/o", "").want(200, ""); a.body != "kept" {
 		t.Errorf("the object is now %q", a.body)
 	}
-	for _, h := range [][]string{{"X-Amz-Acl", "private"}, {"X-Amz-Acl", "bucket-owner-full-control"}, {"X-Amz-Bypass-Governance-Retention", "false"},
+	for _, h := range [][]string{{"X-Amz-Acl", "private"}, {"X-Amz-Acl", "bucket-owner-full-control"}, {"X-Amz-Bypass-Governance-Retention", "true"},
 		{"X-Amz-Request-Payer", "requester"}, {"X-Amz-Storage-Class", "STANDARD"}} {
 		s.do("PUT", "/data/o", "x", with(h...)).want(200, "")
 	}

@@ -10,7 +10,7 @@ import (
 var accepted = map[string]bool{
 	"x-amz-date": true, "x-amz-content-sha256": true, "x-amz-decoded-content-length": true, "x-amz-trailer": true,
 	"x-amz-user-agent": true, "x-amz-te": true, "x-amz-request-payer": true, "x-amz-expected-bucket-owner": true,
-	"x-amz-source-expected-bucket-owner": true, "x-amz-optional-object-attributes": true,
+	"x-amz-source-expected-bucket-owner": true, "x-amz-optional-object-attributes": true, "x-amz-bypass-governance-retention": true,
 	"x-amz-sdk-checksum-algorithm": true, "x-amz-checksum-algorithm": true, "x-amz-checksum-type": true,
 	"x-amz-checksum-mode": true, "x-amz-storage-class": true, "x-amz-tagging": true, "x-amz-tagging-directive": true,
 	"x-amz-metadata-directive": true, "x-amz-copy-source": true, "x-amz-copy-source-range": true,
@@ -66,7 +66,7 @@ func (r *request) checkHeader(name, value string) error {
 		if value == "BucketOwnerEnforced" {
 			return nil
 		}
-	case "x-amz-bucket-object-lock-enabled", "x-amz-bypass-governance-retention":
+	case "x-amz-bucket-object-lock-enabled":
 		if strings.EqualFold(value, "false") {
 			return nil
 		}
