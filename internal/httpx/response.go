@@ -264,6 +264,7 @@ func (c *Ctx) sendUntilClose() {
 	rc.Hijack(func(nc net.Conn) {
 		s := &c.stream
 		defer func() { _ = s.Close() }()
+		rc.Response.Header.Del("Connection") // fasthttp has granted keep-alive to those who asked for it
 		rc.SetConnectionClose()
 		if _, err := nc.Write(rc.Response.Header.Header()); err != nil || c.method == http.MethodHead {
 			return

@@ -282,11 +282,17 @@ func TestSendChunked(t *testing.T) {
 		}
 	}
 	// HTTP/1.0 knows no chunks.
-	c = s.dial(t)
-	c.send("GET / HTTP/1.0\r\n\r\n")
-	resp, body, err := c.response("GET")
-	if err != nil || body != "hello "+big || len(resp.TransferEncoding) > 0 {
-		t.Errorf("HTTP/1.0: %d bytes, %v, transfer encoding %v", len(body), err, resp.TransferEncoding)
+	for _, header := range []string{"", "Connection: keep-alive\r\n"} {
+		c = s.dial(t)
+		c.send("GET / HTTP/1.0\r\n%s\r\n", header)
+		answer, err := io.ReadAll(c.br)
+		head, body, _ := strings.Cut(string(answer), "\r\n\r\n")
+		if err != nil || body != "hello "+big || strings.Contains(head, "Transfer-Encoding") {
+			t.Errorf("HTTP/1.0: %d bytes, %v, %q", len(body), err, head)
+		}
+		if strings.Count(head, "Connection: ") != 1 || !strings.Contains(head, "Connection: close") {
+			t.Errorf("HTTP/1.0 with %q: %q", header, head)
+		}
 	}
 	c = s.dial(t)
 	c.send("GET /late HTTP/1.0\r\n\r\n")
