@@ -198,6 +198,12 @@ func TestForwarded(t *testing.T) {
 			t.Errorf("%q, proxy not trusted: got %q, want %q", headers, got, want)
 		}
 	}
+	for _, head := range []string{"GET / HTTP/1.0\r\n", "GET / HTTP/1.1\r\nHost:\r\n"} {
+		wary.once(t, "%s\r\n", head)
+		if want := (seen{"127.0.0.1", "http", wary.addr}); got != want {
+			t.Errorf("%q: got %q, want %q", head, got, want)
+		}
+	}
 }
 
 // syncBuffer is a log destination.

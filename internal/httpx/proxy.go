@@ -40,12 +40,16 @@ func (c *Ctx) Scheme() string {
 }
 
 // PublicHost is the host, with port if any, under which the client knows us:
-// what the outermost trusted proxy was asked for, else Host.
+// what the outermost trusted proxy was asked for, else Host, else, for HTTP/1.0 may come
+// without one, the address that it has connected to.
 func (c *Ctx) PublicHost() string {
 	if h := c.forwardedInfo().host; h != "" {
 		return h
 	}
-	return c.Host()
+	if h := c.Host(); h != "" {
+		return h
+	}
+	return c.rc.LocalAddr().String()
 }
 
 func (c *Ctx) forwardedInfo() *forwarded {
