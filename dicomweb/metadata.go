@@ -36,7 +36,8 @@ const (
 
 // metadata serves the metadata of a study, series or instance as DICOM JSON (PS3.18 10.4.1.1.2).
 func (rq *request) metadata() error {
-	if !acceptsJSON(rq.accepts()) {
+	contentType := jsonType(rq.accepts())
+	if contentType == "" {
 		return notAcceptable()
 	}
 	parts, err := rq.metadataParts()
@@ -51,7 +52,7 @@ func (rq *request) metadata() error {
 		rq.NoContent(http.StatusNotModified)
 		return nil
 	}
-	rq.SetHeader("Content-Type", typeDICOMJSON)
+	rq.SetHeader("Content-Type", contentType)
 	key, gz := etag, acceptsGzip(rq.Headers("Accept-Encoding"))
 	if gz {
 		rq.SetHeader("Content-Encoding", "gzip")

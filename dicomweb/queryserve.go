@@ -4,7 +4,8 @@ import "strings"
 
 // query serves the search transactions of QIDO-RS (PS3.18 10.6).
 func (rq *request) query() error {
-	if !acceptsJSON(rq.accepts()) {
+	contentType := jsonType(rq.accepts())
+	if contentType == "" {
 		return notAcceptable()
 	}
 	raw := rq.Query()
@@ -34,22 +35,27 @@ func (rq *request) query() error {
 	for _, w := range q.warnings {
 		rq.AddHeader("Warning", `299 gantry "`+w+`"`)
 	}
-	rq.SetHeader("Content-Type", typeDICOMJSON)
+	rq.SetHeader("Content-Type", contentType)
 	rq.SetHeader("Cache-Control", "no-cache")
 	return rq.sendJSON(s.out)
 }
 
-// acceptsJSON tells whether DICOM JSON is among what the client accepts.
-func acceptsJSON(accepts []mediaRange) bool {
+// jsonType is the media type under which DICOM JSON is given: its own, application/json to those who accept only that, or
+// none if they accept neither.
+func jsonType(accepts []mediaRange) string {
 	if len(accepts) == 0 {
-		return true
+		return typeDICOMJSON
 	}
+	name := ""
 	for _, m := range accepts {
-		if m.matches(typeDICOMJSON) || m.matches(typeJSON) {
-			return true
+		if m.matches(typeDICOMJSON) {
+			return typeDICOMJSON
+		}
+		if m.name == typeJSON {
+			name = typeJSON
 		}
 	}
-	return false
+	return name
 }
 
 // acceptsGzip reads Accept-Encoding (RFC 9110 12.5.3).

@@ -1,6 +1,7 @@
 package dicomweb
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -238,7 +239,8 @@ func (s *storing) respond(status int) error {
 		s.SetHeader("Retry-After", retryAfter)
 	}
 	s.Status(status)
-	for _, m := range s.accepts() {
+	accepts := s.accepts()
+	for _, m := range accepts {
 		if m.matches(typeDICOMJSON) || m.matches(typeJSON) {
 			break
 		}
@@ -249,7 +251,7 @@ func (s *storing) respond(status int) error {
 			return nil
 		}
 	}
-	s.SetHeader("Content-Type", typeDICOMJSON)
+	s.SetHeader("Content-Type", cmp.Or(jsonType(accepts), typeDICOMJSON))
 	s.SendBytes(appendJSON(nil, s.result.module()))
 	return nil
 }

@@ -227,6 +227,33 @@ func TestStowXMLResponse(t *testing.T) {
 	}
 }
 
+func TestJSONUnderTheTypeThatIsAccepted(t *testing.T) {
+	s := start(t, store.Refuse, nil)
+	s.mustStow(control)
+	body, contentType := multipartBody(corpusFile(t, control))
+	place := s.query("/instances")[0].place()
+	for accept, want := range map[string]string{
+		"application/json":                          "application/json",
+		"application/json;q=0.9, text/plain":        "application/json",
+		"application/json, application/dicom+json":  jsonType,
+		"application/json, text/plain, */*":         jsonType,
+		"application/*":                             jsonType,
+		"application/dicom+json":                    jsonType,
+		"application/dicom+json;q=0.1, text/html":   jsonType,
+		"application/dicom+json, multipart/related": jsonType,
+	} {
+		for what, a := range map[string]answer{
+			"query":    s.get("/studies", "Accept", accept),
+			"metadata": s.get(place+"/metadata", "Accept", accept),
+			"stow":     s.do("POST", "/studies", body, "Content-Type", contentType, "Accept", accept),
+		} {
+			if got := a.Header.Get("Content-Type"); a.StatusCode != http.StatusOK || got != want {
+				t.Errorf("%s, Accept: %s: %d %s, want %s", what, accept, a.StatusCode, got, want)
+			}
+		}
+	}
+}
+
 func TestStowKeepsTheFirstOfTwo(t *testing.T) {
 	s := start(t, store.Refuse, nil)
 	first := corpusFile(t, control)
