@@ -287,6 +287,32 @@ func TestOpenLoopCountsStalls(t *testing.T) {
 	})
 }
 
+// TestOpenLoopKeepsItsDuration, whether it has less to do than there are workers or more than these can.
+func TestOpenLoopKeepsItsDuration(t *testing.T) {
+	slow := func(context.Context, *worker, int64) (moved, error) {
+		<-time.After(100 * time.Millisecond)
+		return moved{1, 1}, nil
+	}
+	for _, tc := range []struct{ rate, seconds, perSecond, notBegun float64 }{
+		{rate: 2, seconds: 3, perSecond: 2},
+		{rate: 0.1, seconds: 3, perSecond: 1 / 3.},
+		{rate: 1000, seconds: 3.003, perSecond: 120 / 3.003, notBegun: 2880},
+		{rate: 1e300, seconds: 3, perSecond: 40, notBegun: math.MaxInt64/2 - 120},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			l := load{rate: tc.rate, duration: 3 * time.Second}
+			res, err := drive(t.Context(), l, []*worker{{}, {}, {}, {}}, slow)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if res.Seconds != tc.seconds || res.OpsPerSecond != tc.perSecond || float64(res.NotBegun) != tc.notBegun {
+				t.Errorf("at %g/s: %g s, %g/s, %d not begun; want %g, %g, %g", tc.rate, res.Seconds, res.OpsPerSecond, res.NotBegun,
+					tc.seconds, tc.perSecond, tc.notBegun)
+			}
+		})
+	}
+}
+
 func TestDriveStops(t *testing.T) {
 	fail := func(context.Context, *worker, int64) (moved, error) { return moved{}, errors.New("no") }
 	res, err := drive(t.Context(), load{workers: 2}, []*worker{{}, {}}, fail)

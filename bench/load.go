@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -109,6 +110,7 @@ type Result struct {
 	Target        string       `json:"target"`
 	Concurrency   int          `json:"concurrency"`
 	RateWanted    float64      `json:"rate_wanted,omitempty"` // operations per second of an open loop
+	NotBegun      int64        `json:"not_begun,omitempty"`   // operations of an open loop whose time to start came and went while all workers were busy
 	SizeBytes     int64        `json:"size_bytes,omitempty"`  // of the objects, where they are all alike
 	PerRequest    int          `json:"per_request,omitempty"` // instances in one STOW request
 	Seconds       float64      `json:"seconds"`
@@ -144,6 +146,9 @@ func drive(ctx context.Context, l load, workers []*worker, op operation) (*Resul
 	seconds := time.Since(start).Seconds()
 	res := summarise(workers, seconds)
 	res.Concurrency, res.RateWanted = len(workers), l.rate
+	if ctx.Err() == nil {
+		res.NotBegun = l.notBegun(res.Operations + res.Errors)
+	}
 	res.ClientCPU = (clientCPU() - cpu).Seconds()
 	if res.Operations > 0 {
 		res.ClientPerOp = res.ClientCPU * 1e6 / float64(res.Operations)
@@ -157,17 +162,8 @@ func drive(ctx context.Context, l load, workers []*worker, op operation) (*Resul
 func (w *worker) loop(ctx context.Context, l load, start time.Time, next *atomic.Int64, op operation) {
 	for ctx.Err() == nil && w.streak < maxStreak {
 		n := next.Add(1) - 1
-		if l.count > 0 && n >= l.count {
-			return
-		}
-		from := time.Now()
-		if l.rate > 0 {
-			from = start.Add(time.Duration(float64(n) / l.rate * float64(time.Second)))
-			if !sleepUntil(ctx, from) {
-				return
-			}
-		}
-		if l.duration > 0 && from.Sub(start) >= l.duration {
+		from, ok := l.begin(ctx, start, n)
+		if !ok {
 			return
 		}
 		m, err := op(ctx, w, n)
@@ -182,6 +178,37 @@ func (w *worker) loop(ctx context.Context, l load, start time.Time, next *atomic
 			w.note(now.Sub(start), now.Sub(from), m)
 		}
 	}
+}
+
+// begin waits until it is time for operation n and returns when that was meant to start; false ends the worker. An open loop lasts as long
+// as it was to last: however late it is, it does not catch up afterwards, and however few operations there are, it waits for its end.
+func (l load) begin(ctx context.Context, start time.Time, n int64) (time.Time, bool) {
+	from, end := time.Now(), start.Add(l.duration)
+	if l.count > 0 && n >= l.count || l.duration > 0 && !from.Before(end) {
+		return from, false
+	}
+	if l.rate == 0 {
+		return from, true
+	}
+	after := float64(n) / l.rate * float64(time.Second)
+	if l.duration > 0 && after >= float64(l.duration) {
+		sleepUntil(ctx, end)
+		return from, false
+	}
+	from = start.Add(time.Duration(after))
+	return from, sleepUntil(ctx, from)
+}
+
+// notBegun is how many of the operations that an open loop meant to start it did not, having begun so many.
+func (l load) notBegun(begun int64) int64 {
+	if l.rate == 0 || l.duration == 0 {
+		return 0
+	}
+	meant := int64(math.Ceil(min(l.rate*l.duration.Seconds(), math.MaxInt64/2)))
+	if l.count > 0 {
+		meant = min(meant, l.count)
+	}
+	return max(0, meant-begun)
 }
 
 func sleepUntil(ctx context.Context, t time.Time) bool {

@@ -70,6 +70,12 @@ func WriteResults(w io.Writer, results []*Result) error {
 				return err
 			}
 		}
+		if r.NotBegun > 0 {
+			if _, err := fmt.Fprintf(w, "%s %s: too slow for this rate: %d operations were not begun in time, and have no latency\n",
+				r.Target, r.name(), r.NotBegun); err != nil {
+				return err
+			}
+		}
 		for _, text := range r.ErrorTexts {
 			if _, err := fmt.Fprintf(w, "%s %s: %s\n", r.Target, r.Workload, text); err != nil {
 				return err
@@ -89,7 +95,7 @@ func (r *Result) name() string {
 		name += fmt.Sprintf(" ×%d", r.PerRequest)
 	}
 	if r.RateWanted > 0 {
-		name += fmt.Sprintf(" @%.0f/s", r.RateWanted)
+		name += fmt.Sprintf(" @%g/s", r.RateWanted)
 	}
 	return name
 }
