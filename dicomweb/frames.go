@@ -24,6 +24,8 @@ var aliases = map[string]string{
 	"image/dicom+rle":      "image/dicom-rle",
 	"image/x-dicom-rle":    "image/dicom-rle",
 	"image/j2c":            "image/jp2",
+	"image/jhc":            "image/jphc",
+	"video/mpeg2":          "video/mpeg",
 }
 
 // piece is what is sent of an object as one part: ranges of its bytes, or something computed from them.

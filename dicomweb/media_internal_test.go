@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+
+	"gantry/dicomweb/part10"
 )
 
 func TestParseAccept(t *testing.T) {
@@ -76,6 +78,25 @@ func TestDICOMForms(t *testing.T) {
 		}
 		if got != c.want {
 			t.Errorf("%q of %s: got %q, want %q", c.accept, c.stored, got, c.want)
+		}
+	}
+}
+
+// The names are those that dicomweb-client and viewers made with it use.
+func TestPixelsGoByTheNamesThatClientsUse(t *testing.T) {
+	for _, c := range []struct{ syntax, name string }{
+		{"1.2.840.10008.1.2.5", "image/x-dicom-rle"},
+		{"1.2.840.10008.1.2.4.81", "image/x-jls"},
+		{"1.2.840.10008.1.2.4.91", "image/jpx"},
+		{"1.2.840.10008.1.2.4.202", "image/jhc"},
+		{"1.2.840.10008.1.2.4.100", "video/mpeg2"},
+		{"1.2.840.10008.1.2.4.101", "video/mpeg2"},
+		{"1.2.840.10008.1.2.4.107", "video/h265"},
+	} {
+		p := &pixels{syntax: c.syntax, natural: part10.FrameMediaType(c.syntax)}
+		accept := `multipart/related; type="` + c.name + `"; transfer-syntax=` + c.syntax
+		if forms := p.pixelForms(parseAccept([]string{accept})); len(forms) != 1 || !strings.EqualFold(forms[0].media, c.name) || forms[0].syntax != c.syntax {
+			t.Errorf("%s: got %+v", accept, forms)
 		}
 	}
 }
