@@ -1,6 +1,7 @@
 package store
 
 import (
+	"math"
 	"sync/atomic"
 	"time"
 
@@ -13,7 +14,6 @@ type metrics struct {
 	cacheHits, diskReads                     prometheus.Counter
 	steps                                    [stepCount]prometheus.Counter
 	commit                                   prometheus.Histogram
-	freeBytes, diskBytes                     prometheus.Gauge
 
 	damageFound atomic.Int64 // what damage counts, to be read back
 	recent      commitTimes
@@ -22,9 +22,6 @@ type metrics struct {
 func newMetrics(reg prometheus.Registerer, s *Store) *metrics {
 	counter := func(name, help string) prometheus.Counter {
 		return prometheus.NewCounter(prometheus.CounterOpts{Namespace: "gantry", Subsystem: "store", Name: name, Help: help})
-	}
-	gauge := func(name, help string) prometheus.Gauge {
-		return prometheus.NewGauge(prometheus.GaugeOpts{Namespace: "gantry", Subsystem: "store", Name: name, Help: help})
 	}
 	m := &metrics{
 		objects:   counter("objects_stored_total", "Objects committed."),
@@ -38,8 +35,6 @@ func newMetrics(reg prometheus.Registerer, s *Store) *metrics {
 			Namespace: "gantry", Subsystem: "store", Name: "commit_seconds", Help: "Time of writing and syncing one batch.",
 			Buckets: prometheus.ExponentialBuckets(0.0001, 2, 15),
 		}),
-		freeBytes: gauge("disk_free_bytes", "Free space of the data disk."),
-		diskBytes: gauge("disk_size_bytes", "Size of the data disk."),
 	}
 	vec := prometheus.NewCounterVec(prometheus.CounterOpts{
 		Namespace: "gantry", Subsystem: "store", Name: "put_seconds_total",
@@ -51,16 +46,27 @@ func newMetrics(reg prometheus.Registerer, s *Store) *metrics {
 	if reg == nil {
 		return m
 	}
-	end := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-		Namespace: "gantry", Subsystem: "store", Name: "log_end_lsn", Help: "LSN of the next record.",
-	}, func() float64 {
-		if s.wal == nil {
-			return 0
+	gauge := func(name, help string, value func() float64) prometheus.Collector {
+		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Namespace: "gantry", Subsystem: "store", Name: name, Help: help}, value)
+	}
+	disk := func(pick func(free, total uint64) uint64) func() float64 {
+		return func() float64 {
+			free, total, err := s.cfg.FS.Free(s.cfg.Dir)
+			if err != nil {
+				return math.NaN()
+			}
+			return float64(pick(free, total))
 		}
-		return float64(s.wal.end.Load())
-	})
-	reg.MustRegister(m.objects, m.bytes, m.batches, m.records, m.damage, m.commit, vec, m.freeBytes, m.diskBytes, end,
-		m.cacheHits, m.diskReads)
+	}
+	reg.MustRegister(m.objects, m.bytes, m.batches, m.records, m.damage, m.commit, vec, m.cacheHits, m.diskReads,
+		gauge("disk_free_bytes", "Free space of the data disk.", disk(func(free, _ uint64) uint64 { return free })),
+		gauge("disk_size_bytes", "Size of the data disk.", disk(func(_, total uint64) uint64 { return total })),
+		gauge("log_end_lsn", "LSN of the next record.", func() float64 {
+			if s.wal == nil {
+				return 0
+			}
+			return float64(s.wal.end.Load())
+		}))
 	return m
 }
 
@@ -114,9 +120,4 @@ func (m *metrics) stored() { m.objects.Inc() }
 func (m *metrics) corrupt() {
 	m.damage.Inc()
 	m.damageFound.Add(1)
-}
-
-func (m *metrics) space(free, total uint64) {
-	m.freeBytes.Set(float64(free))
-	m.diskBytes.Set(float64(total))
 }

@@ -59,7 +59,6 @@ func (s *Store) Stats(ctx context.Context) (Stats, error) {
 	}
 	st.FreeBytes, st.DiskBytes, st.ReserveBytes = free, total, s.reserve(total)
 	st.Full = free < st.ReserveBytes
-	s.metrics.space(free, total)
 	durable, _ := s.catalog.AppliedLSN()
 	st.CatalogBehind = max(int64(st.End)-int64(durable), 0)
 	s.wal.mu.RLock()

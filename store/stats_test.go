@@ -7,7 +7,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
+	"gantry/internal/vfs"
 	"gantry/store"
+	"gantry/store/catalog"
 )
 
 func TestStatsMeasureIngestByTheLogItself(t *testing.T) {
@@ -82,5 +86,32 @@ func TestTimeDoesNotRunBackwardsOverARestart(t *testing.T) {
 	}
 	if second := put(t, s, "days", "second", nil).Modified; second.Before(first) {
 		t.Errorf("the clock went back, and with it the log: %v, then %v", first, second)
+	}
+}
+
+// TestDiskMetricsAreOfNow: who scrapes a server that nobody writes to learns that something else fills its disk.
+func TestDiskMetricsAreOfNow(t *testing.T) {
+	fs := vfs.NewMem()
+	fs.SetCapacity(1 << 30)
+	reg := prometheus.NewRegistry()
+	d := disk{fs: fs, cat: catalog.NewMemDisk()}
+	cfg := d.config()
+	cfg.Registerer = reg
+	open(t, cfg)
+	fs.SetCapacity(64 << 20)
+	_, want, err := fs.Free("/")
+	if err != nil {
+		t.Fatal(err)
+	}
+	families, err := reg.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range families {
+		if v := f.GetMetric()[0].GetGauge().GetValue(); f.GetName() == "gantry_store_disk_size_bytes" && v != float64(want) {
+			t.Errorf("the disk has %d bytes, the metric says %v", want, v)
+		} else if f.GetName() == "gantry_store_disk_free_bytes" && (v <= 0 || v > float64(want)) {
+			t.Errorf("of %d bytes the metric says that %v are free", want, v)
+		}
 	}
 }

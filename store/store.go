@@ -341,7 +341,6 @@ func (s *Store) nearlyFull(ops []*op) bool {
 		if err != nil {
 			return false // Reserve will tell
 		}
-		s.metrics.space(free, total)
 		reserve := s.reserve(total)
 		if free < reserve+need {
 			return true
