@@ -42,10 +42,12 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 			step.Studies = 0
 		}
 		res, err := s.Run(ctx, step)
+		if res != nil { // of a step that was stopped, what it had done
+			report.Results = append(report.Results, res)
+		}
 		if err != nil {
 			return report, err
 		}
-		report.Results = append(report.Results, res)
 		if err := report.yardsticks(ctx, o.Yardstick, step); err != nil {
 			return report, err
 		}
@@ -89,16 +91,14 @@ func Main(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	}
 	o.Progress = stderr
 	report, runErr := Run(ctx, o)
-	if runErr != nil && !errors.Is(runErr, ErrFailed) {
+	if report == nil || len(report.Results) == 0 {
 		return runErr
 	}
-	if err := report.WriteTable(stdout); err != nil {
-		return err
-	}
-	if err := report.WriteFiles(out.json, out.html); err != nil {
+	err = errors.Join(report.WriteTable(stdout), report.WriteFiles(out.json, out.html))
+	if errors.Is(runErr, ErrFailed) && err != nil {
 		return err // and not ErrFailed, which the table has told
 	}
-	return runErr
+	return errors.Join(runErr, err)
 }
 
 // WriteFiles writes JSON and HTML to the named files; an empty name means none.

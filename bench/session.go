@@ -135,8 +135,8 @@ func workloadNamed(name string) (workload, bool) {
 	return w, ok
 }
 
-// Run performs one step. Errors of single operations are counted in the result; an error is returned if the step
-// could not be prepared, or was stopped.
+// Run performs one step. Errors of single operations are counted in the result; an error is returned if the step could not be prepared,
+// was stopped, or its server ended. Then there is a result, too, if anything was measured.
 func (s *Session) Run(ctx context.Context, step Step) (*Result, error) {
 	wl, ok := workloadNamed(step.Workload)
 	if !ok {
@@ -166,15 +166,21 @@ func (s *Session) Run(ctx context.Context, step Step) (*Result, error) {
 	l := load{workers: step.Concurrency, rate: step.Rate, duration: step.Duration, count: step.Count}
 	res, err := drive(ctx, l, workers, op)
 	server, usageErr := stop()
-	if err := errors.Join(err, usageErr); err != nil {
-		return nil, fmt.Errorf("%s at %s: %w", step.Workload, s.target.Name, err)
+	after, stepsErr := readSteps(ctx, s.target.Metrics)
+	if err := errors.Join(err, usageErr, stepsErr); err != nil {
+		err = fmt.Errorf("%s at %s: %w", step.Workload, s.target.Name, err)
+		return s.describe(res, step, nil, nil), err
 	}
-	after, err := readSteps(ctx, s.target.Metrics)
-	if err != nil {
-		return nil, err
+	return s.describe(res, step, server, after.since(before, res.Objects)), nil
+}
+
+// describe says in a result what was measured, and what that cost the server.
+func (s *Session) describe(res *Result, step Step, server *ServerUsage, steps []StepShare) *Result {
+	if res == nil {
+		return nil
 	}
-	res.Workload, res.Target, res.Server, res.Steps = step.label(), s.target.Name, server, after.since(before, res.Objects)
-	if wl.s3 && step.Workload != "s3-list" {
+	res.Workload, res.Target, res.Server, res.Steps = step.label(), s.target.Name, server, steps
+	if wl, _ := workloadNamed(step.Workload); wl.s3 && step.Workload != "s3-list" {
 		res.SizeBytes = step.Size
 	}
 	if step.Workload == "stow" {
@@ -184,7 +190,7 @@ func (s *Session) Run(ctx context.Context, step Step) (*Result, error) {
 		server.CPUPerOp = server.CPUSeconds * 1e6 / float64(res.Operations)
 		server.WrittenPerOp = float64(server.WrittenBytes) / float64(res.Operations)
 	}
-	return res, nil
+	return res
 }
 
 func (s Step) label() string {

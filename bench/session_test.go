@@ -1,7 +1,9 @@
 package bench_test
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -260,6 +262,39 @@ func TestMainReportsAndFails(t *testing.T) {
 		if err := bench.Main(t.Context(), bad, io.Discard, io.Discard); err == nil {
 			t.Errorf("%v: no error", bad)
 		}
+	}
+}
+
+// TestMainReportsWhatWasMeasured before it was stopped, in the middle of a step and in the one before.
+func TestMainReportsWhatWasMeasured(t *testing.T) {
+	f := &fakeS3{Memory: bench.NewMemory()}
+	ctx, stop := context.WithCancel(t.Context())
+	var gets atomic.Int64
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		f.ServeHTTP(w, r)
+		if r.Method == "GET" && gets.Add(1) == 100 {
+			stop()
+		}
+	}))
+	defer srv.Close()
+	file := t.TempDir() + "/r.json"
+	var out strings.Builder
+	err := bench.Main(ctx, []string{"-s3", srv.URL, "-workloads", "s3-put,s3-get", "-count", "20", "-objects", "10", "-concurrency", "1",
+		"-json", file}, &out, io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = bench.Main(ctx, []string{"-s3", srv.URL, "-workloads", "s3-put,s3-get,s3-mixed", "-count", "500", "-objects", "10",
+		"-concurrency", "1", "-json", file}, &out, io.Discard)
+	if !errors.Is(err, context.Canceled) {
+		t.Errorf("stopped: %v", err)
+	}
+	var report bench.Report
+	if err := json.Unmarshal(read(t, file), &report); err != nil || len(report.Results) != 2 {
+		t.Fatalf("%d results, %v", len(report.Results), err)
+	}
+	if r := report.Results[1]; r.Workload != "s3-get" || r.Operations < 70 || r.Operations > 80 || r.Errors > 0 {
+		t.Errorf("the step that was stopped: %+v", r)
 	}
 }
 
