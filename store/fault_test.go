@@ -262,3 +262,36 @@ func TestFullDiskRefusesWritesOnly(t *testing.T) {
 	expect(t, s, acked, nil)
 	verify(t, s)
 }
+
+// TestSegmentThatCouldNotBeStarted: the file is there and its directory can't be synced. What is acknowledged after that must not lie
+// where the next start takes that file to begin.
+func TestSegmentThatCouldNotBeStarted(t *testing.T) {
+	mem, cat := vfs.NewMem(), catalog.NewMemDisk()
+	fault := vfs.NewFault(mem)
+	s := open(t, faultConfig(fault, cat))
+	mustBucket(t, s, "plain", store.BucketSettings{})
+	want := map[store.Key][]byte{}
+	keep := func(name string, size int) {
+		t.Helper()
+		want[store.Key{Bucket: "plain", Name: name}] = noise(1, size)
+		put(t, s, "plain", name, noise(1, size))
+	}
+	keep("before", 100_000)
+	fault.SetRule(vfs.FailKind(vfs.OpSyncDir, nil))
+	_, err := s.Put(t.Context(), &store.Put{Key: store.Key{Bucket: "plain", Name: "large"}, Body: bytes.NewReader(noise(1, 100_000)), Size: -1})
+	if !errors.Is(err, vfs.ErrInjected) {
+		t.Fatalf("put that needs a new segment: %v", err)
+	}
+	fault.SetRule(nil)
+	keep("small", 10)
+	expect(t, s, want, nil)
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s = open(t, faultConfig(mem, cat))
+	if len(s.Damage()) > 0 {
+		t.Errorf("damage: %+v", s.Damage())
+	}
+	expect(t, s, want, nil)
+	verify(t, s)
+}

@@ -44,6 +44,7 @@ type segmentFile struct {
 	end    LSN // first LSN past it; meaningful once it is no longer the last
 	sealed bool
 	handed bool      // to the sealer; sequencer only
+	shut   bool      // nothing is appended any more, since a file that begins at its end may be there; sequencer only
 	noted  *contents // what its footer will say; nil if it has to be read for that. Sequencer, then sealer
 }
 
@@ -197,7 +198,7 @@ func (l *wal) align(r *record, last bool) error {
 // needsSegment tells whether a batch of n bytes begins a new segment.
 func (l *wal) needsSegment(n int64) bool {
 	seg, at := l.active(), LSN(l.written)
-	return seg == nil || seg.sealed || at > seg.base && int64(at-seg.base)+n > l.limit
+	return seg == nil || seg.sealed || seg.shut || at > seg.base && int64(at-seg.base)+n > l.limit
 }
 
 // makeRoom gets the active segment ready for a batch of n bytes: it starts a new one where the batch does not fit, and
@@ -222,11 +223,13 @@ func (l *wal) makeRoom(n int64) error {
 
 // startSegment creates the file for the records from base on and hands the one before it to the sealer.
 func (l *wal) startSegment(base LSN) error {
-	seg := &segmentFile{base: base, noted: newContents(base)}
-	if err := l.createFile(l.path(seg)); err != nil {
+	seg, prev := &segmentFile{base: base, noted: newContents(base)}, l.active()
+	if left, err := l.createFile(l.path(seg)); err != nil {
+		if prev != nil {
+			prev.shut = prev.shut || left
+		}
 		return fmt.Errorf("create segment: %w", err)
 	}
-	prev := l.active()
 	l.mu.Lock()
 	if prev != nil && prev.end != base { // if it is, the sealer may be reading it
 		prev.end = base
@@ -243,22 +246,26 @@ func (l *wal) startSegment(base LSN) error {
 }
 
 // createFile makes a segment's file and its name durable, before anything in it is acknowledged. A file of that name that
-// is not among the segments is left from an attempt that failed: nothing in it counts.
-func (l *wal) createFile(path string) error {
+// is not among the segments is left from an attempt that failed: nothing in it counts. If it fails itself, left tells that a file may
+// be there, or come back: the next start would take it for the end of the segment before it.
+func (l *wal) createFile(path string) (left bool, err error) {
 	f, err := l.fs.Create(path)
+	if vfs.IsNoSpace(err) {
+		return false, err
+	}
 	if errors.Is(err, fs.ErrExist) {
 		if err := l.fs.Remove(path); err != nil {
-			return err
+			return true, err
 		}
 		f, err = l.fs.Create(path)
 	}
 	if err != nil {
-		return err
+		return true, err
 	}
 	if err := f.Close(); err != nil {
-		return err
+		return true, err
 	}
-	return l.fs.SyncDir(l.dir)
+	return true, l.fs.SyncDir(l.dir)
 }
 
 // poison gives up the active segment after a failed write or sync: the kernel may have dropped what it could not write,
