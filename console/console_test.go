@@ -80,6 +80,8 @@ func TestVerdicts(t *testing.T) {
 		{"much used", func(f *fake) { f.stats.FreeBytes, f.stats.Ingest = 140e9, store.Ingest{} }, console.Amber, "room for 130 GB"},
 		{"slow", func(f *fake) { f.stats.Commits.P99 = 400 * time.Millisecond }, console.Amber, "up to 400 ms"},
 		{"very slow", func(f *fake) { f.stats.Commits.P99 = 3 * time.Second }, console.Red, "up to 3.0 s"},
+		{"slow once, of a few", func(f *fake) { f.stats.Commits.Count, f.stats.Commits.P99 = 7, 3*time.Second }, console.Green, ""},
+		{"slow from the start", func(f *fake) { f.stats.Commits.Count, f.stats.Commits.P50 = 7, 3*time.Second }, console.Red, "safe on disk"},
 		{"conflict", func(f *fake) { f.conflicts = 2 }, console.Amber, "2 studies name more than one patient"},
 		{"nothing known yet", func(f *fake) { f.stats.Commits, f.stats.Ingest = store.Commits{}, store.Ingest{} }, console.Green, ""},
 		{"a young log says nothing", func(f *fake) { f.stats.Ingest = store.Ingest{Bytes: 1e12, Span: time.Minute} }, console.Green, ""},

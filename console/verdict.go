@@ -47,6 +47,7 @@ type Verdict struct {
 const (
 	slowCommit     = 100 * time.Millisecond // 99th percentile
 	verySlowCommit = time.Second
+	fewCommits     = 100 // of fewer the median is judged: one slow commit among them is no alarm
 
 	soonFullDays = 90
 	nowFullDays  = 14
@@ -78,10 +79,14 @@ func (s *Status) fast() Verdict {
 	}
 	v := Verdict{Green, fmt.Sprintf("Writes are safe on disk within %s.", millis(c.P99)),
 		fmt.Sprintf("99 of 100, over the last %s; half of them within %s, the last one in %s.", plural(int64(c.Count), "commit", "commits"), millis(c.P50), millis(c.Last))}
+	judged := c.P99
+	if c.Count < fewCommits {
+		judged = c.P50
+	}
 	switch {
-	case c.P99 >= float64(verySlowCommit.Milliseconds()):
+	case judged >= float64(verySlowCommit.Milliseconds()):
 		v.Level, v.Text = Red, fmt.Sprintf("Writes take up to %s to be safe on disk.", millis(c.P99))
-	case c.P99 >= float64(slowCommit.Milliseconds()):
+	case judged >= float64(slowCommit.Milliseconds()):
 		v.Level, v.Text = Amber, fmt.Sprintf("Writes take up to %s to be safe on disk.", millis(c.P99))
 	}
 	return v

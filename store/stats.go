@@ -177,6 +177,6 @@ func (c *commitTimes) stats() Commits {
 		return out
 	}
 	slices.SortFunc(times, func(a, b commitTime) int { return int(a.took - b.took) })
-	out.P50, out.P99 = times[(n-1)/2].took, times[(n-1)*99/100].took
+	out.P50, out.P99 = times[(n-1)/2].took, times[(n*99-1)/100].took
 	return out
 }
