@@ -295,3 +295,27 @@ func TestSegmentThatCouldNotBeStarted(t *testing.T) {
 	expect(t, s, want, nil)
 	verify(t, s)
 }
+
+// TestCrashWhileSealing: power is lost before a footer is durable. The next start writes it anew.
+func TestCrashWhileSealing(t *testing.T) {
+	mem, cat := vfs.NewMem(), catalog.NewMemDisk()
+	fault := vfs.NewFault(mem)
+	first := "/data/log/0000000000000000.tar"
+	s := open(t, faultConfig(fault, cat))
+	mustBucket(t, s, "plain", store.BucketSettings{})
+	for i := range 12 {
+		put(t, s, "plain", fmt.Sprint(i), noise(1, 3000))
+	}
+	fault.SetRule(vfs.FailKind(vfs.OpSync, func(name string) bool { return name == first })) // once it is sealed
+	put(t, s, "plain", "in the next segment", noise(1, 100_000))
+	store.WaitSealed(s)
+	fault.SetRule(nil)
+	for seed := range uint64(200) {
+		after := disk{fs: mem.CrashClone(rand.New(rand.NewPCG(seed, 0)), 0.3), cat: cat.Clone()}
+		s := open(t, faultConfig(after.fs, after.cat))
+		store.WaitSealed(s)
+		if rep, err := s.Verify(t.Context(), nil); err != nil || !rep.Clean() {
+			t.Fatalf("seed %d: %+v, %v", seed, rep, err)
+		}
+	}
+}

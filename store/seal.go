@@ -44,10 +44,17 @@ func (l *wal) writeFooter(seg *segmentFile) (err error) {
 	if err != nil {
 		return err
 	}
-	if _, err := f.WriteAt(footer, size); err != nil {
-		return err
+	// What tells that there is a footer is written once the rest of it is durable: else power lost now could leave a footer with holes.
+	rest := len(footer) - segment.FooterTail
+	for _, piece := range [...][2]int{{0, rest}, {rest, len(footer)}} {
+		if _, err := f.WriteAt(footer[piece[0]:piece[1]], size+int64(piece[0])); err != nil {
+			return err
+		}
+		if err := f.Sync(); err != nil {
+			return err
+		}
 	}
-	return f.Sync()
+	return nil
 }
 
 // footer makes the footer from what was noted, or else from the file.

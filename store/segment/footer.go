@@ -34,6 +34,9 @@ const (
 	trailerMagic = "gantryft"
 	endLen       = 2 * sector
 
+	// FooterTail is how many bytes at the end of a sealed file tell that it has a footer: the trailer's sector, and the end of the archive.
+	FooterTail = sector + endLen
+
 	// MaxFooterEntries is the greatest number of records in a file that is sealed: 2 Mi, 64 MiB of footer.
 	MaxFooterEntries = 2 << 20
 )
