@@ -85,10 +85,10 @@ type response struct {
 func newClient(base string, timeout time.Duration) (*client, error) {
 	u, err := url.Parse(base)
 	if err != nil {
-		return nil, fmt.Errorf("%w: endpoint: %w", ErrUsage, err)
+		return nil, fmt.Errorf("endpoint: %w", err)
 	}
 	if u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
-		return nil, fmt.Errorf("%w: endpoint %q: want http(s)://host[:port][/path]", ErrUsage, base)
+		return nil, fmt.Errorf("endpoint %q: want http(s)://host[:port][/path]", base)
 	}
 	c := &client{base: u, prefix: strings.TrimSuffix(u.EscapedPath(), "/"), timeout: timeout}
 	if u.Scheme == "https" {

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
@@ -119,6 +120,16 @@ func writeFile(path string, write func(io.Writer) error) error {
 
 type outputs struct{ json, html string }
 
+// check looks for the directories before hours of work, not after.
+func (o outputs) check() error {
+	for _, path := range []string{o.json, o.html} {
+		if _, err := os.Stat(filepath.Dir(path)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 const usageText = `Usage: bench [flags]
 
 Measures an S3 or DICOMweb server. Workloads, of which several run in the order given:
@@ -160,7 +171,7 @@ func parse(args []string, stderr io.Writer) (Options, outputs, error) {
 	perRequest := fs.String("per-request", "1", "instances per STOW request, separated by commas")
 	fs.Float64Var(&s.Rate, "rate", 0, "operations per second, latency from the intended start; 0: as fast as answers come")
 	fs.DurationVar(&s.Duration, "duration", 5*time.Second, "length of each measurement (stow: until all is stored)")
-	fs.Int64Var(&s.Count, "count", 0, "operations in each measurement, if that is sooner")
+	fs.Int64Var(&s.Count, "count", 0, "operations in each measurement but stow's, if that is sooner")
 	fs.IntVar(&s.Studies, "studies", 16, "studies to store, by stow or for reading workloads (about 30 instances each)")
 	fs.IntVar(&s.Objects, "objects", 512, "S3 objects to read from")
 	fs.IntVar(&s.Keys, "keys", 5000, "S3 keys to list in")
@@ -188,12 +199,32 @@ func parse(args []string, stderr io.Writer) (Options, outputs, error) {
 		names = defaultWorkloads(o.Target)
 	}
 	var err error
-	if o.Scale.Instances > 0 {
+	if o.Scale.Instances != 0 {
 		o.Scale.PerRequest, o.Scale.Concurrency, o.Scale.Duration = 50, 4, s.Duration
-		return o, out, nil
+		if *workloads != "" {
+			return o, out, errors.New("-scale goes without -workloads")
+		}
+		return o, out, errors.Join(o.Scale.check(), o.Target.check([]Step{{Workload: "stow"}}), out.check())
 	}
-	o.Steps, err = steps(s, names, lists{*concurrency, *sizes, *perRequest})
+	if o.Steps, err = steps(s, names, lists{*concurrency, *sizes, *perRequest}); err == nil {
+		err = errors.Join(o.Target.check(o.Steps), out.check())
+	}
 	return o, out, err
+}
+
+// check tells whether there is what the steps need of a target, before the first of them begins.
+func (t Target) check(steps []Step) error {
+	for _, step := range steps {
+		wl, _ := workloadNamed(step.Workload)
+		if _, err := t.client(wl.s3, 0); err != nil {
+			return fmt.Errorf("%s: %w", step.Workload, err)
+		}
+	}
+	if t.PID == 0 {
+		return nil
+	}
+	_, err := processUsage(t.PID)
+	return err
 }
 
 func defaultWorkloads(t Target) []string {
@@ -218,13 +249,14 @@ func steps(base Step, names []string, l lists) ([]Step, error) {
 	}
 	var out []Step
 	for _, name := range names {
-		w, ok := workloadNamed(name)
-		if !ok {
-			return nil, fmt.Errorf("no workload %q; there are %v", name, Workloads())
+		w, _ := workloadNamed(name)
+		base.Workload = name
+		if err := base.Check(); err != nil {
+			return nil, err
 		}
 		for _, c := range concurrency {
 			s := base
-			s.Workload, s.Concurrency = name, int(c)
+			s.Concurrency = int(c)
 			switch {
 			case name == "stow":
 				s.Duration, s.Count = 0, 0

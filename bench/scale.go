@@ -36,11 +36,18 @@ const (
 
 const scaleLimit = 101
 
+func (o ScaleOptions) check() error {
+	if o.PerRequest < 1 || o.Instances < 10*o.PerRequest || o.Concurrency < 1 || o.Duration <= 0 {
+		return fmt.Errorf("scale: want at least %d instances, a worker and a duration", 10*max(o.PerRequest, 1))
+	}
+	return nil
+}
+
 // Scale stores many tiny instances by STOW and then measures queries. Studies are planned when they are needed and
 // forgotten, so that the client's memory does not grow with their number.
 func Scale(ctx context.Context, t Target, o ScaleOptions, log io.Writer) (*Report, error) {
-	if o.PerRequest < 1 || o.Instances < 10*o.PerRequest || o.Concurrency < 1 {
-		return nil, errors.New("scale: want at least ten requests of at least one instance, and a worker")
+	if err := o.check(); err != nil {
+		return nil, err
 	}
 	if t.Bucket == "" {
 		t.Bucket = o.Bucket

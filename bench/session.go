@@ -5,6 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 )
@@ -37,6 +40,30 @@ type Step struct {
 	Studies     int           `yaml:"studies"`     // to store (stow), or to read from; 0 reads from all
 	Query       string        `yaml:"query"`       // which QIDO query; empty: all in turn
 	DropCache   bool          `yaml:"drop_cache"`  // empty the page cache first; needs root
+}
+
+// Check finds what no server could do.
+func (s Step) Check() error {
+	if !slices.Contains(Workloads(), s.Workload) {
+		return fmt.Errorf("no workload %q; there are %v", s.Workload, Workloads())
+	}
+	if !(s.Rate >= 0 && s.Rate <= math.MaxInt32) { // NaN is neither
+		return fmt.Errorf("rate %g: want operations per second", s.Rate)
+	}
+	for what, n := range map[string]int64{
+		"concurrency": int64(s.Concurrency), "duration": int64(s.Duration), "count": s.Count, "size": s.Size,
+		"objects": int64(s.Objects), "keys": int64(s.Keys), "per request": int64(s.PerRequest), "studies": int64(s.Studies),
+	} {
+		if n < 0 {
+			return fmt.Errorf("%s: less than nothing", what)
+		}
+	}
+	for q := range strings.SplitSeq(s.Query, ",") {
+		if q != "" && !slices.Contains(Queries(), q) {
+			return fmt.Errorf("no query %q; there are %v", q, Queries())
+		}
+	}
+	return nil
 }
 
 // withDefaults fills what was left open.
@@ -138,10 +165,10 @@ func workloadNamed(name string) (workload, bool) {
 // Run performs one step. Errors of single operations are counted in the result; an error is returned if the step could not be prepared,
 // was stopped, or its server ended. Then there is a result, too, if anything was measured.
 func (s *Session) Run(ctx context.Context, step Step) (*Result, error) {
-	wl, ok := workloadNamed(step.Workload)
-	if !ok {
-		return nil, fmt.Errorf("no workload %q; there are %v", step.Workload, Workloads())
+	if err := step.Check(); err != nil {
+		return nil, err
 	}
+	wl, _ := workloadNamed(step.Workload)
 	if step.Studies <= 0 && step.Workload != "stow" {
 		step.Studies = s.stored // all that is there; the default if nothing is
 	}
@@ -221,23 +248,26 @@ func (s *Session) workers(n int, s3 bool, more int) ([]*worker, error) {
 	return out, nil
 }
 
-func (s *Session) newClient(s3 bool) (*client, error) {
-	base := s.target.DICOMweb
+func (s *Session) newClient(s3 bool) (*client, error) { return s.target.client(s3, s.timeout) }
+
+// client makes a client of the S3 or the DICOMweb endpoint, which connects when it is used.
+func (t Target) client(s3 bool, timeout time.Duration) (*client, error) {
+	base := t.DICOMweb
 	if s3 {
-		base = s.target.S3
+		base = t.S3
 	}
 	if base == "" {
-		return nil, fmt.Errorf("%w: target %s has no endpoint for this workload", ErrUsage, s.target.Name)
+		return nil, fmt.Errorf("target %s has no endpoint for this workload", t.Name)
 	}
-	c, err := newClient(base, s.timeout)
+	c, err := newClient(base, timeout)
 	if err != nil {
 		return nil, err
 	}
 	switch {
-	case s3 && s.target.KeyID != "":
-		c.sign = &signer{id: s.target.KeyID, secret: s.target.Secret, region: s.target.Region}
+	case s3 && t.KeyID != "":
+		c.sign = &signer{id: t.KeyID, secret: t.Secret, region: t.Region}
 	case !s3:
-		c.setBasic(s.target.KeyID, s.target.Secret)
+		c.setBasic(t.KeyID, t.Secret)
 	}
 	return c, nil
 }

@@ -258,10 +258,28 @@ func TestMainReportsAndFails(t *testing.T) {
 	if err := bench.Main(t.Context(), args, io.Discard, io.Discard); err == nil {
 		t.Error("no error although every byte read was wrong")
 	}
-	for _, bad := range [][]string{{"-workloads", "x", "-s3", srv.URL}, {}, {"-sizes", "0", "-s3", srv.URL}, {"-s3", "ftp://x"}} {
-		if err := bench.Main(t.Context(), bad, io.Discard, io.Discard); err == nil {
-			t.Errorf("%v: no error", bad)
+}
+
+func TestMainRefusesMistakes(t *testing.T) {
+	var asked atomic.Int64
+	srv := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { asked.Add(1) }))
+	defer srv.Close()
+	for _, bad := range []string{
+		"", "-workloads x", "-workloads s3-put,stow", "-sizes 0", "-concurrency -1", "-rate -1", "-rate NaN", "-rate Inf", "-duration -1s",
+		"-count -1", "-objects -1", "-keys -1", "-studies -1", "-pid -1", "-pid 1073741824", "-query x -workloads qido -dicomweb " + srv.URL,
+		"-s3 ftp://x", "-s3 example.com", "-scale -1", "-scale 5 -dicomweb " + srv.URL, "-scale 1000", "-json " + t.TempDir() + "/none/r.json",
+		"-scale 1000 -workloads stow -dicomweb " + srv.URL,
+	} {
+		args := strings.Fields(bad)
+		if !strings.Contains(bad, "-s3") && bad != "" {
+			args = append([]string{"-s3", srv.URL}, args...)
 		}
+		if err := bench.Main(t.Context(), args, io.Discard, io.Discard); !errors.Is(err, bench.ErrUsage) {
+			t.Errorf("%s: %v", bad, err)
+		}
+	}
+	if n := asked.Load(); n > 0 {
+		t.Errorf("%d requests were sent before the mistakes were found", n)
 	}
 }
 

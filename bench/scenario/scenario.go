@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"slices"
 
 	"gantry/bench"
 
@@ -100,8 +99,8 @@ func (s *Scenario) check(c *Comparison) error {
 		c.AgainstStep = &step
 	}
 	for _, step := range []*bench.Step{&c.Step, c.AgainstStep} {
-		if !slices.Contains(bench.Workloads(), step.Workload) {
-			return fmt.Errorf("no workload %q", step.Workload)
+		if err := step.Check(); err != nil {
+			return err
 		}
 	}
 	for _, name := range []string{c.Of, c.Against} {

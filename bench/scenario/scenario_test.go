@@ -33,6 +33,8 @@ func TestReadRefusesMistakes(t *testing.T) {
 		"unknown key":         "titel: x",
 		"unknown starter":     "servers: {a: {start: b}}",
 		"unknown workload":    "servers: {a: {}}\nsteps: [{name: n, workload: w, of: a}]",
+		"unknown query":       "servers: {a: {}}\nsteps: [{name: n, workload: qido, query: q, of: a}]",
+		"negative rate":       "servers: {a: {}}\nsteps: [{name: n, workload: qido, rate: -1, of: a}]",
 		"unknown server":      "servers: {a: {}}\nsteps: [{name: n, workload: qido, of: b}]",
 		"unknown metric":      "servers: {a: {}}\nsteps: [{name: n, workload: qido, of: a, goals: [{metric: m, at_least: 1, limit: true}]}]",
 		"two bounds":          "servers: {a: {}}\nsteps: [{name: n, workload: qido, of: a, goals: [{metric: p99_ms, at_least: 1, at_most: 2, limit: true}]}]",
