@@ -15,8 +15,11 @@ import (
 // A query is one QIDO-RS request for studies and what must come back.
 type query struct {
 	params string
-	want   map[string]bool // UIDs that must be in the answer
+	want   map[string]bool // UIDs that must be in the answer, unless that is as long as the limit
 	exact  bool            // and no others
+
+	attribute string // if others may be: of all that come back, its value
+	holds     func(value string) bool
 }
 
 const (
@@ -47,11 +50,13 @@ func (s *Session) queryFor(kind string, studies []*Study, n int64) (query, error
 	case "date":
 		last := dayAfter(st.Date, dateRangeDays-1)
 		q.params = "StudyDate=" + st.Date + "-" + last
-		same(func(o *Study) bool { return o.Date >= st.Date && o.Date <= last })
+		q.attribute, q.holds = "00080020", func(date string) bool { return date >= st.Date && date <= last }
+		same(func(o *Study) bool { return q.holds(o.Date) })
 	case "wildcard":
 		digits := st.PatientID[len(st.PatientID)-6:]
 		q.params = "PatientID=*" + digits + "*"
-		same(func(o *Study) bool { return strings.Contains(o.PatientID, digits) })
+		q.attribute, q.holds = "00100020", func(id string) bool { return strings.Contains(id, digits) }
+		same(func(o *Study) bool { return q.holds(o.PatientID) })
 	case "name":
 		family, _, _ := strings.Cut(st.PatientName, "^")
 		ascii := strings.IndexFunc(family, func(r rune) bool { return r > 126 || r == '=' })
@@ -64,10 +69,10 @@ func (s *Session) queryFor(kind string, studies []*Study, n int64) (query, error
 		return q, fmt.Errorf("no query %q; there are %v", kind, Queries())
 	}
 	q.params += fmt.Sprintf("&limit=%d", qidoLimit)
-	q.exact = len(q.want) > 0 && len(q.want) < qidoLimit
-	if !q.exact {
+	if len(q.want) >= qidoLimit {
 		q.want = nil
 	}
+	q.exact = q.holds == nil && len(q.want) > 0 // no study that was there before has such an ID, but it may have such a date
 	return q, nil
 }
 
@@ -119,39 +124,53 @@ func (s *Session) search(ctx context.Context, c *client, path string, q query) (
 		tag = "0020000E"
 	}
 	return moved{1, resp.size}, s.verifyText(path+"?"+q.params, resp, func(body []byte) error {
-		return checkJSON(body, tag, q.want, q.exact)
+		return q.check(body, tag)
 	})
 }
 
 var errAnswer = errors.New("answer lacks or repeats what it should hold")
 
-// checkJSON parses a DICOM JSON answer and compares the values of a UID attribute with those wanted. If exact there
-// must be no others.
-func checkJSON(body []byte, tag string, want map[string]bool, exact bool) error {
-	var objects []map[string]struct {
-		Value []json.RawMessage
-	}
+// check parses a DICOM JSON answer and compares the values of a UID attribute with those wanted.
+func (q *query) check(body []byte, tag string) error {
+	var objects []attributes
 	if err := json.Unmarshal(body, &objects); err != nil {
 		return fmt.Errorf("answer: %w", err)
 	}
 	seen := make(map[string]bool, len(objects))
 	for _, o := range objects {
-		var uid string
-		if v := o[tag].Value; len(v) != 1 || json.Unmarshal(v[0], &uid) != nil || seen[uid] {
+		uid := o.text(tag)
+		if uid == "" || seen[uid] {
 			return fmt.Errorf("%w: %s", errAnswer, tag)
 		}
 		seen[uid] = true
+		if q.holds != nil && !q.holds(o.text(q.attribute)) {
+			return fmt.Errorf("%w: a study that does not match", errAnswer)
+		}
 	}
 	found := 0
-	for uid := range want {
+	for uid := range q.want {
 		if seen[uid] {
 			found++
 		}
 	}
-	if found != len(want) || exact && len(seen) != len(want) {
-		return fmt.Errorf("%w: %d of %d wanted, %d in all", errAnswer, found, len(want), len(seen))
+	lacks := found != len(q.want) && (q.exact || len(seen) < qidoLimit)
+	if lacks || q.exact && len(seen) != len(q.want) {
+		return fmt.Errorf("%w: %d of %d wanted, %d in all", errAnswer, found, len(q.want), len(seen))
 	}
 	return nil
+}
+
+// attributes are an object of DICOM JSON (PS3.18 F.2).
+type attributes map[string]struct {
+	Value []json.RawMessage
+}
+
+// text is the value of an attribute that has one, or empty.
+func (a attributes) text(tag string) (text string) {
+	if v := a[tag].Value; len(v) == 1 {
+		_ = json.Unmarshal(v[0], &text) // what is no text remains empty
+	}
+	return text
 }
 
 // openStudyConnections is how many requests a viewer has under way, as browsers allow to one host.

@@ -175,7 +175,10 @@ func (f *fakeWeb) search(q url.Values) []object {
 			q.Has("PatientID") && strings.Contains(st.PatientID, strings.Trim(q.Get("PatientID"), "*")) ||
 			q.Has("StudyDate") && st.Date >= from && st.Date <= to
 		if match != f.wrong.Load() {
-			out = append(out, uidObject("0020000D", st.UID))
+			o := uidObject("0020000D", st.UID)
+			o["00080020"] = map[string]any{"vr": "DA", "Value": []string{st.Date}}
+			o["00100020"] = map[string]any{"vr": "LO", "Value": []string{st.PatientID}}
+			out = append(out, o)
 		}
 	}
 	return out
@@ -280,6 +283,29 @@ func TestMainRefusesMistakes(t *testing.T) {
 	}
 	if n := asked.Load(); n > 0 {
 		t.Errorf("%d requests were sent before the mistakes were found", n)
+	}
+}
+
+// TestQueriesOfAnArchiveInUse: what is at the server already answers queries, too; what does not match still must not.
+func TestQueriesOfAnArchiveInUse(t *testing.T) {
+	g := bench.NewUniformGenerator(6, bench.KindTiny, 12)
+	others := bench.NewUniformGenerator(7, bench.KindTiny, 12).Studies(300)
+	f := &fakeWeb{mem: bench.NewMemory(), studies: slices.Concat(others, g.Studies(40))}
+	srv := httptest.NewServer(f)
+	defer srv.Close()
+	s := bench.NewSession(bench.Target{Name: "fake", DICOMweb: srv.URL}, g, nil)
+	s.AssumeStored(40)
+	for _, name := range []string{"patient", "accession", "date", "wildcard"} {
+		mustRun(t, s, bench.Step{Workload: "qido", Query: name, Concurrency: 2, Count: 60}, &f.wrong)
+	}
+	f.studies = others
+	for _, name := range []string{"patient", "accession", "date", "wildcard"} {
+		s := bench.NewSession(bench.Target{Name: "fake", DICOMweb: srv.URL}, g, nil)
+		s.AssumeStored(40)
+		res, err := s.Run(t.Context(), bench.Step{Workload: "qido", Query: name, Count: 60})
+		if err != nil || res.Errors == 0 || res.Operations > 0 {
+			t.Errorf("%s: answers without what was stored were taken for right: %+v, %v", name, res, err)
+		}
 	}
 }
 

@@ -168,10 +168,10 @@ func (s *Session) fetchMetadata(ctx context.Context, c *client, se *Series) (mov
 	}
 	m := moved{int64(len(se.Instances)), resp.size}
 	return m, s.verifyText(path, resp, func(body []byte) error {
-		want := make(map[string]bool, len(se.Instances))
+		q := query{want: make(map[string]bool, len(se.Instances)), exact: true}
 		for _, in := range se.Instances {
-			want[in.UID] = true
+			q.want[in.UID] = true
 		}
-		return checkJSON(body, "00080018", want, true)
+		return q.check(body, "00080018")
 	})
 }
