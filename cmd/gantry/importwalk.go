@@ -62,6 +62,12 @@ func (ts trees) close() {
 	}
 }
 
+// anyNames is a root whose names need not be UTF-8, as those of old file systems are not: what os.Root makes of itself as an fs.FS
+// refuses to go into such directories.
+type anyNames struct{ *os.Root }
+
+func (r anyNames) Open(name string) (fs.File, error) { return r.Root.Open(name) }
+
 // foundFile is a regular file of a tree, or something that is reported instead of read.
 type foundFile struct {
 	tree    *tree
@@ -99,7 +105,7 @@ func (f *foundFile) open() (*os.File, fs.FileInfo, error) {
 func (ts trees) walk(ctx context.Context, fn func(foundFile) error) error {
 	for i := range ts {
 		t := &ts[i]
-		err := fs.WalkDir(t.root.FS(), t.start, func(rel string, d fs.DirEntry, err error) error {
+		err := fs.WalkDir(anyNames{t.root}, t.start, func(rel string, d fs.DirEntry, err error) error {
 			if cause := context.Cause(ctx); cause != nil {
 				return cause
 			}
@@ -126,7 +132,7 @@ func (ts trees) walk(ctx context.Context, fn func(foundFile) error) error {
 // count tells the tally what there is to do. What it can't see it leaves out: that is reported by walk.
 func (ts trees) count(ctx context.Context, t *tally) {
 	for i := range ts {
-		err := fs.WalkDir(ts[i].root.FS(), ts[i].start, func(_ string, d fs.DirEntry, err error) error {
+		err := fs.WalkDir(anyNames{ts[i].root}, ts[i].start, func(_ string, d fs.DirEntry, err error) error {
 			if err == nil && d.Type().IsRegular() {
 				if info, err := d.Info(); err == nil {
 					t.count(info.Size())

@@ -166,6 +166,11 @@ func TestImportReportsWhatItLeavesOut(t *testing.T) {
 	if err := os.Symlink(outside, filepath.Join(files, "link.dcm")); err != nil {
 		t.Fatal(err)
 	}
+	old := filepath.Join(files, "M\xfcller") // as file systems without UTF-8 have it
+	if err := os.Mkdir(old, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	write("M\xfcller/r\xf6.txt", "no DICOM either")
 	if err := syscall.Mkfifo(filepath.Join(files, "pipe"), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -205,7 +210,7 @@ func TestImportReportsWhatItLeavesOut(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	want := "broken.dcm refused\nempty not-dicom\nlink.dcm link\nnotes.txt not-dicom\nzz-other.dcm refused"
+	want := `r\xf6.txt" not-dicom` + "\nbroken.dcm refused\nempty not-dicom\nlink.dcm link\nnotes.txt not-dicom\nzz-other.dcm refused"
 	for _, got := range reports {
 		if got != want {
 			t.Errorf("got\n%s\nwant\n%s", got, want)
