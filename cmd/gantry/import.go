@@ -41,8 +41,8 @@ Files that were stored are noted (as hashes of path, size and time) in a file of
 is repeated, passes over them without reading them. --again reads everything anew: after instances were deleted, or the store was restored from a backup.
 
 What was not stored is reported on stdout, or in the file that --report names: path, outcome and reason, separated by tabs, a path with
-unusual characters quoted. Outcomes are: refused (DICOM, but the archive won't have it), unreadable, not-dicom, link. Symbolic links are never
-followed. Paths may hold patient data.
+unusual characters quoted. Outcomes are: refused (DICOM, but the archive won't have it), unreadable, not-dicom, dicomdir (the table of
+contents of a medium), link. Symbolic links are never followed. Paths may hold patient data.
 
 ` + keyHelp + `
 

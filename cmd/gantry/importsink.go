@@ -129,6 +129,8 @@ func refusal(err error) (outcome, error) {
 	switch {
 	case errors.As(err, &bad) && bad.Reason == part10.NotDICOM && bad.Offset <= prefixOffset:
 		return outcome{notDICOM, bad.Error()}, nil
+	case errors.As(err, &bad) && bad.Reason == part10.MediaDirectory:
+		return outcome{dicomdir, "table of contents of a medium"}, nil
 	case errors.As(err, &bad):
 		return outcome{refused, bad.Error()}, nil
 	case errors.Is(err, store.ErrDuplicate), errors.Is(err, store.ErrTooLarge), errors.Is(err, store.ErrMetadataTooLarge):

@@ -20,7 +20,8 @@ const (
 	refused    = "refused"
 	unreadable = "unreadable"
 	notDICOM   = "not-dicom"
-	link       = "link" // a symbolic link, left out
+	link       = "link"     // a symbolic link, left out
+	dicomdir   = "dicomdir" // nothing to store: what it lists are the files beside it
 )
 
 type outcome struct{ kind, reason string }
@@ -108,7 +109,7 @@ func (t *tally) summary() string {
 	var parts []string
 	for _, o := range []struct{ kind, text string }{
 		{stored, "stored"}, {known, "stored before"}, {earlier, "done by an earlier run"}, {refused, "refused"},
-		{unreadable, "unreadable"}, {notDICOM, "not DICOM"}, {link, "links left out"},
+		{unreadable, "unreadable"}, {notDICOM, "not DICOM"}, {dicomdir, "DICOMDIR"}, {link, "links left out"},
 	} {
 		if n := t.counts[o.kind]; n > 0 {
 			parts = append(parts, fmt.Sprintf("%d %s", n, o.text))

@@ -166,6 +166,7 @@ func TestImportReportsWhatItLeavesOut(t *testing.T) {
 	if err := os.Symlink(outside, filepath.Join(files, "link.dcm")); err != nil {
 		t.Fatal(err)
 	}
+	write("DICOMDIR", strings.Repeat("\x00", 128)+"DICM\x02\x00\x02\x00UI\x14\x001.2.840.10008.1.3.10\x02\x00\x10\x00UI\x14\x001.2.840.10008.1.2.1\x00\x04\x00\x30\x11CS\x02\x00CD")
 	old := filepath.Join(files, "M\xfcller") // as file systems without UTF-8 have it
 	if err := os.Mkdir(old, 0o700); err != nil {
 		t.Fatal(err)
@@ -210,7 +211,7 @@ func TestImportReportsWhatItLeavesOut(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	want := `r\xf6.txt" not-dicom` + "\nbroken.dcm refused\nempty not-dicom\nlink.dcm link\nnotes.txt not-dicom\nzz-other.dcm refused"
+	want := `r\xf6.txt" not-dicom` + "\nDICOMDIR dicomdir\nbroken.dcm refused\nempty not-dicom\nlink.dcm link\nnotes.txt not-dicom\nzz-other.dcm refused"
 	for _, got := range reports {
 		if got != want {
 			t.Errorf("got\n%s\nwant\n%s", got, want)

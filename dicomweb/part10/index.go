@@ -375,7 +375,7 @@ func NameKey(folded string) (key string, cut bool) {
 // identity checks the UIDs by which the object is known.
 func (in *Instance) identity(o *object) error {
 	if in.StudyUID == "" && o.dicomdir {
-		return reject(NoStudy, o.dataset, 0x0020000D, "a DICOMDIR belongs to no study and cannot be stored")
+		return reject(MediaDirectory, o.dataset, 0x0020000D, "a DICOMDIR belongs to no study and cannot be stored")
 	}
 	for _, u := range []struct {
 		tag uint32

@@ -16,15 +16,16 @@ const (
 	Malformed                          // bytes that are no data element where one must be
 	TooLarge                           // a named maximum of this package was exceeded
 	TooDeep                            // sequences nested deeper than MaxDepth
-	NoStudy                            // a DICOMDIR or other object that belongs to no study
+	NoStudy                            // an object that belongs to no study
 	MissingUID                         // one of the identifying UIDs is absent or empty
 	BadUID                             // an identifying UID has characters or a length it must not have
+	MediaDirectory                     // a DICOMDIR: the table of contents of a medium
 )
 
 // String returns the reason as a short word for metrics and logs.
 func (r Reason) String() string {
 	names := [...]string{"", "not_dicom", "no_transfer_syntax", "truncated", "malformed",
-		"too_large", "too_deep", "no_study", "missing_uid", "bad_uid"}
+		"too_large", "too_deep", "no_study", "missing_uid", "bad_uid", "media_directory"}
 	if r < 1 || int(r) >= len(names) {
 		return "unknown"
 	}
