@@ -22,6 +22,7 @@ type ref struct {
 	sop    string
 	syntax string // transfer syntax as stored
 	size   int64
+	form   form          // how it is to be sent
 	opened *store.Object // of a single instance
 }
 
@@ -129,63 +130,63 @@ func convertible(syntax string) bool {
 }
 
 // retrieve serves GET of a study, series or instance.
-func (rq *request) retrieve() error {
+func (rq *request) retrieve() error { return rq.sendInstances(dicomForms(rq.accepts())) }
+
+// sendInstances sends what the path names, each instance in the first of the forms that it can be given in: a study may hold
+// several transfer syntaxes, and a client accept several.
+func (rq *request) sendInstances(forms []form) error {
 	refs, err := rq.refs()
 	if err != nil {
 		return err
 	}
-	for _, f := range dicomForms(rq.accepts()) {
-		if !f.possible(refs) {
-			continue
-		}
-		if err = rq.tryConversions(refs, f); errors.Is(err, part10.ErrCannot) {
-			continue
-		} else if err != nil {
-			break
-		}
-		if f.single && rq.route.sop != "" {
-			return rq.sendSingle(refs[0], f)
-		}
-		return rq.sendRelated(refs, f)
-	}
-	if o := refs[0].opened; o != nil {
-		_ = o.Close()
-	}
-	if err == nil {
-		return notAcceptable()
-	}
-	return conversionError(err)
-}
-
-func (f form) possible(refs []ref) bool {
 	for i := range refs {
-		if _, ok := f.syntaxFor(refs[i].syntax); !ok {
-			return false
-		}
-	}
-	return true
-}
-
-// tryConversions returns ErrCannot if the client insists on a transfer syntax that one of the instances can't be brought into after all:
-// once others were sent it would be too late to say so.
-func (rq *request) tryConversions(refs []ref, f form) error {
-	for i := range refs {
-		if f.syntax == "" || f.syntax == anyTransfer || f.syntax == refs[i].syntax {
-			continue
-		}
-		o, err := rq.open(refs[i])
-		if err != nil {
-			return err
-		}
-		_, err = part10.NewConversion(o, o.Size)
-		if refs[i].opened == nil {
-			err = errors.Join(err, o.Close())
-		}
-		if err = errors.Join(err, rq.ctx.Err()); err != nil {
+		if err := rq.chooseForm(&refs[i], forms); err != nil {
+			if o := refs[0].opened; o != nil {
+				_ = o.Close()
+			}
 			return err
 		}
 	}
-	return nil
+	if refs[0].form.single && rq.route.sop != "" {
+		return rq.sendSingle(refs[0])
+	}
+	return rq.sendRelated(refs)
+}
+
+// chooseForm sets the form of an instance. Where the client insists on a transfer syntax, the conversion is tried: once other instances were
+// sent it would be too late to say that it can't be done.
+func (rq *request) chooseForm(r *ref, forms []form) error {
+	for _, f := range forms {
+		syntax, ok := f.syntaxFor(r.syntax)
+		if !ok {
+			continue
+		}
+		if f.syntax != "" && syntax != r.syntax {
+			err := rq.tryConversion(*r)
+			if errors.Is(err, part10.ErrCannot) {
+				continue
+			}
+			if err != nil {
+				return err
+			}
+		}
+		r.form = f
+		return nil
+	}
+	return notAcceptable()
+}
+
+// tryConversion returns ErrCannot if an instance can't be brought into Explicit VR Little Endian after all.
+func (rq *request) tryConversion(r ref) error {
+	o, err := rq.open(r)
+	if err != nil {
+		return err
+	}
+	_, err = part10.NewConversion(o, o.Size)
+	if r.opened == nil {
+		err = errors.Join(err, o.Close())
+	}
+	return errors.Join(err, rq.ctx.Err())
 }
 
 func notAcceptable() error {
@@ -194,8 +195,8 @@ func notAcceptable() error {
 }
 
 // sendSingle sends one instance on its own, with ranges if it is sent as stored.
-func (rq *request) sendSingle(r ref, f form) error {
-	syntax, _ := f.syntaxFor(r.syntax)
+func (rq *request) sendSingle(r ref) error {
+	syntax, _ := r.form.syntaxFor(r.syntax)
 	o, err := rq.open(r)
 	if err != nil {
 		return err
@@ -207,7 +208,7 @@ func (rq *request) sendSingle(r ref, f form) error {
 			rq.SetHeader("Content-Type", instanceType(syntax))
 			rq.SendStream(c.Size, &converted{c, o})
 			return nil
-		case f.syntax != "" || !errors.Is(err, part10.ErrCannot):
+		case r.form.syntax != "" || !errors.Is(err, part10.ErrCannot):
 			_ = o.Close()
 			return conversionError(err)
 		}
@@ -376,19 +377,19 @@ func (m *related) Close() error {
 }
 
 // sendRelated sends instances as multipart/related.
-func (rq *request) sendRelated(refs []ref, f form) error {
+func (rq *request) sendRelated(refs []ref) error {
 	m := &related{count: len(refs), part: func(i int) relatedPart {
 		r := refs[i]
 		p := relatedPart{header: rq.partHeader(r, r.syntax), size: r.size}
 		p.write = func(w io.Writer) error { return rq.copyStored(w, r) }
-		if syntax, _ := f.syntaxFor(r.syntax); syntax != r.syntax {
+		if syntax, _ := r.form.syntaxFor(r.syntax); syntax != r.syntax {
 			p.size = -1
-			p.begin = func(p *relatedPart) error { return rq.beginConverted(p, r, f) }
+			p.begin = func(p *relatedPart) error { return rq.beginConverted(p, r) }
 		}
 		return p
 	}}
 	if first := &refs[0]; first.opened != nil {
-		if syntax, _ := f.syntaxFor(first.syntax); syntax == first.syntax {
+		if syntax, _ := first.form.syntaxFor(first.syntax); syntax == first.syntax {
 			m.object = first.opened
 		} else { // it is sent in chunks, if at all, and nobody would close it otherwise
 			_ = first.opened.Close()
@@ -405,7 +406,7 @@ func (rq *request) partHeader(r ref, syntax string) string {
 
 // beginConverted prepares a part that is to be brought into Explicit VR Little Endian, or, if that turns out not to be
 // possible and the client did not insist, sent as stored.
-func (rq *request) beginConverted(p *relatedPart, r ref, f form) error {
+func (rq *request) beginConverted(p *relatedPart, r ref) error {
 	o, err := rq.open(r)
 	if err != nil {
 		return err
@@ -420,7 +421,7 @@ func (rq *request) beginConverted(p *relatedPart, r ref, f form) error {
 			return err
 		}
 		return nil
-	case f.syntax == "" && errors.Is(err, part10.ErrCannot):
+	case r.form.syntax == "" && errors.Is(err, part10.ErrCannot):
 		p.size = o.Size
 		p.write = func(w io.Writer) error { return copyRange(w, o, 0, o.Size) }
 		return nil

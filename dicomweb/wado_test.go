@@ -527,6 +527,55 @@ func TestStudyThatCannotAllBeConverted(t *testing.T) {
 	}
 }
 
+// TestStudyOfSeveralTransferSyntaxes: a client that accepts several by name gets each instance in one of them.
+func TestStudyOfSeveralTransferSyntaxes(t *testing.T) {
+	s := start(t, store.Refuse, nil)
+	const explicit, rle, jpeg = "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.5", "1.2.840.10008.1.2.4.50"
+	image := strings.ReplaceAll(string(document([]byte("%PDF"))), "2.25.7711.1", "2.25.7712\x00\x00")
+	image = strings.ReplaceAll(strings.ReplaceAll(image, "2.25.7711.2", "2.25.7712.1"), explicit, rle)
+	if a := s.stow("/studies/2.25.7712", implicitInstance(1, ""), []byte(image)); a.StatusCode != http.StatusOK {
+		t.Fatalf("%d %s", a.StatusCode, a.body)
+	}
+	named := func(syntaxes ...string) string {
+		var list []string
+		for _, syntax := range syntaxes {
+			list = append(list, `multipart/related; type="application/dicom"; transfer-syntax=`+syntax)
+		}
+		return strings.Join(list, ", ")
+	}
+	for accept, want := range map[string][]string{
+		named(explicit, rle):                    {explicit, rle},
+		named(jpeg, rle, explicit):              {explicit, rle},
+		named(part10.ImplicitLE, rle, explicit): {part10.ImplicitLE, rle},
+		named(explicit, "*") + ";q=0.5":         {explicit, rle},
+		named(explicit, jpeg):                   nil,
+		named(rle):                              nil,
+	} {
+		for _, path := range []string{"/studies/2.25.7712", "/studies/2.25.7712/series/2.25.7712.1"} {
+			a := s.get(path, "Accept", accept)
+			if want == nil {
+				if a.StatusCode != http.StatusNotAcceptable {
+					t.Errorf("%s as %s: %d", path, accept, a.StatusCode)
+				}
+				continue
+			}
+			if a.StatusCode != http.StatusOK {
+				t.Errorf("%s as %s: %d %s", path, accept, a.StatusCode, a.body)
+				continue
+			}
+			bodies, types := a.parts(t)
+			for i, syntax := range want {
+				if types[i] != "application/dicom; transfer-syntax="+syntax {
+					t.Errorf("%s as %s: part %d is %s, want %s", path, accept, i, types[i], syntax)
+				}
+			}
+			if string(bodies[1]) != image {
+				t.Errorf("%s as %s: the compressed one was changed", path, accept)
+			}
+		}
+	}
+}
+
 // TestMetadataOfFloatPixels: no pixel data is made up for an object whose pixels are numbers.
 func TestMetadataOfFloatPixels(t *testing.T) {
 	s := start(t, store.Refuse, nil)

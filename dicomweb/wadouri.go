@@ -31,12 +31,5 @@ func (rq *request) wadoURI() error {
 			return &requestError{status: http.StatusNotAcceptable, message: "only application/dicom is served"}
 		}
 	}
-	refs, err := rq.refs()
-	if err != nil {
-		return err
-	}
-	if !f.possible(refs) {
-		return notAcceptable()
-	}
-	return rq.sendSingle(refs[0], f)
+	return rq.sendInstances([]form{f})
 }
