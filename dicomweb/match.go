@@ -95,14 +95,20 @@ func (p patternMatcher) matchText(s string) bool {
 	return false
 }
 
-// privateMatcher matches private attributes, whose VR is in the record: numbers by value, all else as a pattern.
-type privateMatcher string
+// privateMatcher matches private attributes, whose VR is in the record: numbers by value, names as names, all else as a pattern.
+type privateMatcher struct {
+	value string
+	name  matcher // of the same value
+}
 
 func (p privateMatcher) match(v []byte) bool {
-	if f, err := strconv.ParseFloat(string(p), 64); err == nil && len(v) > 0 && v[0] != '"' {
+	if len(v) > 0 && v[0] == '{' {
+		return p.name.match(v)
+	}
+	if f, err := strconv.ParseFloat(p.value, 64); err == nil && len(v) > 0 && v[0] != '"' {
 		return numberMatcher{f}.match(v)
 	}
-	return patternMatcher{string(p)}.match(v)
+	return patternMatcher{p.value}.match(v)
 }
 
 // numberMatcher matches numbers by value, whatever their spelling.

@@ -214,6 +214,14 @@ func TestPrivateAttributes(t *testing.T) {
 			t.Errorf("1.5 on %s: got %v", value, got)
 		}
 	}
+	for name, want := range map[string]bool{"Doe^Jane": true, "doe*": true, "Jane": false} {
+		if q, err = parseQuery(route{resource: resStudies}, []param{{"00091003", name}}); err != nil {
+			t.Fatal(err)
+		}
+		if got := matches(q, []byte(`{"00091003":{"vr":"PN","Value":[{"Alphabetic":"Doe^Jane^"}]}}`)); got != want {
+			t.Errorf("%s on a private name: got %v", name, got)
+		}
+	}
 }
 
 // matches tells whether a data set meets all keys of a query, whatever their level.

@@ -290,7 +290,8 @@ func (q *query) matcherFor(k key) (matcher, error) {
 	case "LT", "ST", "UT", "UR", "AT":
 		return patternMatcher{strings.Trim(k.value, " ")}, nil
 	case "UN":
-		return privateMatcher(strings.Trim(k.value, " ")), nil
+		value := strings.Trim(k.value, " ")
+		return privateMatcher{value, q.nameMatcher(value)}, nil
 	}
 	return nil, nil
 }
