@@ -19,7 +19,7 @@ var errUnreadable = errors.New("body is written, not read")
 func (rq *request) sendRange(o *store.Object, off, n int64) error {
 	rq.SetHeader("Accept-Ranges", "bytes")
 	first, length, kind := parseByteRange(rq.Header("Range"), n)
-	if rq.Header("If-Range") != "" { // no validators are given out for single parts
+	if rq.Header("If-Range") != "" || rq.Method() == "HEAD" { // no validators are given out for single parts; ranges are of GET (RFC 9110 14.2)
 		kind = rangeNone
 	}
 	switch kind {
