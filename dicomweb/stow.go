@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"unicode/utf8"
 
 	"gantry/dicomweb/part10"
 	"gantry/store"
@@ -195,7 +196,11 @@ func (s *storing) fail(err error) {
 	item := failed{reason: f.reason, comment: f.message}
 	var reject *part10.RejectError
 	if errors.As(err, &reject) {
-		item.comment = reject.Error()
+		for _, item.comment = range []string{reject.Error(), reject.Why(), reject.Detail} {
+			if utf8.RuneCountInString(item.comment) <= maxErrorComment {
+				break // the most that can be said in a whole sentence
+			}
+		}
 	}
 	var known *store.InstanceError
 	if errors.As(err, &known) {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -13,6 +14,7 @@ import (
 	"testing"
 
 	"gantry/dicomweb"
+	"gantry/dicomweb/part10"
 	"gantry/store"
 )
 
@@ -214,6 +216,27 @@ func TestStowNeverStoresWhatIsCutShort(t *testing.T) {
 	}
 	if n := len(s.query("/instances")); n != 0 {
 		t.Errorf("%d instances stored", n)
+	}
+}
+
+// TestRefusalsAreWholeSentences: what is wrong with a file fits into an Error Comment.
+func TestRefusalsAreWholeSentences(t *testing.T) {
+	s := start(t, store.Refuse, nil)
+	refused := 0
+	for _, name := range append(corpusFiles(t, "broken"), corpusFiles(t, "nonstudy")...) {
+		file := corpusFile(t, name)
+		var reject *part10.RejectError
+		if _, err := part10.Index(bytes.NewReader(file), int64(len(file))); !errors.As(err, &reject) {
+			continue
+		}
+		refused++
+		if a := s.do("POST", "/studies", file, "Content-Type", "application/dicom"); !strings.Contains(string(a.body), reject.Detail) ||
+			reject.Reason == part10.MissingUID && !strings.Contains(string(a.body), reject.Why()) {
+			t.Errorf("%s: %s, want %s", name, a.body, reject.Why())
+		}
+	}
+	if refused == 0 {
+		t.Error("nothing was refused")
 	}
 }
 

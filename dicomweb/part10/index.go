@@ -375,7 +375,7 @@ func NameKey(folded string) (key string, cut bool) {
 // identity checks the UIDs by which the object is known.
 func (in *Instance) identity(o *object) error {
 	if in.StudyUID == "" && o.dicomdir {
-		return reject(MediaDirectory, o.dataset, 0x0020000D, "a DICOMDIR belongs to no study and cannot be stored")
+		return reject(MediaDirectory, o.dataset, 0x0020000D, "a DICOMDIR belongs to no study")
 	}
 	for _, u := range []struct {
 		tag uint32
@@ -383,11 +383,11 @@ func (in *Instance) identity(o *object) error {
 	}{{0x0020000D, in.StudyUID}, {0x0020000E, in.SeriesUID}, {0x00080018, in.SOPUID}, {0x00080016, in.SOPClass}} {
 		switch {
 		case u.uid == "" && u.tag == 0x0020000D && in.SOPUID != "" && in.SeriesUID == "":
-			return reject(NoStudy, o.dataset, u.tag, "the object names neither a study nor a series to belong to")
+			return reject(NoStudy, o.dataset, u.tag, "neither study nor series is named")
 		case u.uid == "":
-			return reject(MissingUID, o.dataset, u.tag, "the data set has no value for this required UID")
+			return reject(MissingUID, o.dataset, u.tag, "no value for this required UID")
 		case !validUID([]byte(u.uid)):
-			return reject(BadUID, o.dataset, u.tag, "the UID is not 1 to 64 digits and dots")
+			return reject(BadUID, o.dataset, u.tag, "not 1 to 64 digits and dots")
 		}
 	}
 	return nil

@@ -41,11 +41,14 @@ type RejectError struct {
 	Detail string // one sentence for people, without a final stop
 }
 
-func (e *RejectError) Error() string {
+func (e *RejectError) Error() string { return fmt.Sprintf("%s (at byte %d)", e.Why(), e.Offset) }
+
+// Why is Error without the place.
+func (e *RejectError) Why() string {
 	if e.Tag == 0 {
-		return fmt.Sprintf("%s (at byte %d)", e.Detail, e.Offset)
+		return e.Detail
 	}
-	return fmt.Sprintf("%s: %s (at byte %d)", TagString(e.Tag), e.Detail, e.Offset)
+	return TagString(e.Tag) + ": " + e.Detail
 }
 
 // TagString returns "(gggg,eeee) Keyword", the keyword only where one is known.
