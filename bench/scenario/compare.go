@@ -98,13 +98,16 @@ func (rt *Runtime) compare(ctx context.Context, c *Comparison) ([]pair, error) {
 		return nil, errors.Join(rt.Missing[c.Of], rt.Missing[c.Against])
 	}
 	var pairs []pair
-	for round := 0; round < c.Rounds || round < 2*c.Rounds && c.spread(pairs) > wideSpread; round++ {
+	for round, rounds := 0, c.Rounds; round < rounds; round++ {
 		p, err := runPair(ctx, of, to, c, round%2 == 1)
 		if err != nil {
 			return pairs, err
 		}
 		pairs = append(pairs, p)
 		_ = bench.WriteResults(rt.Progress, p.all()) // progress only
+		if round+1 == c.Rounds && c.spread(pairs) > wideSpread {
+			rounds = 2 * c.Rounds // to their end: to stop once the figures have come closer would choose among them
+		}
 	}
 	return pairs, nil
 }
@@ -177,11 +180,11 @@ func (c *Comparison) row(g Goal, pairs []pair) Row {
 		r.Note = g.Metric + ": not measured, for the server's process is not known; "
 		return r
 	}
-	value := r.Ratio
+	value, figures := r.Ratio, len(ratios)
 	if g.Limit {
-		value = r.OfMedian
+		value, figures = r.OfMedian, len(of)
 	}
-	r.Met = len(of) > 0 && value >= g.AtLeast && (g.AtMost == 0 || value <= g.AtMost)
+	r.Met = figures > 0 && value >= g.AtLeast && (g.AtMost == 0 || value <= g.AtMost)
 	return r
 }
 
@@ -227,8 +230,11 @@ func WriteRows(w io.Writer, rows []Row) error {
 		if r.Met {
 			met = "yes"
 		}
-		if r.Goal.AtLeast == 0 && r.Goal.AtMost == 0 {
+		switch {
+		case r.Goal.AtLeast == 0 && r.Goal.AtMost == 0:
 			met = "-"
+		case r.Note != "" && !r.Met:
+			met = "not measured"
 		}
 		_, _ = fmt.Fprintf(t, "%s\t%s\t%s\t%.4g\t%s\t%.4g\t%s\t%s\t%d\t%s\t%s\n", r.Name, r.Metric, r.Of, r.OfMedian,
 			r.Against, r.ToMedian, ratio, spread, r.Rounds, r.Goal, met)

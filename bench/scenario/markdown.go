@@ -26,6 +26,8 @@ func WriteMarkdown(w io.Writer, rows []Row) error {
 		switch {
 		case r.Goal.AtLeast == 0 && r.Goal.AtMost == 0:
 			met = ""
+		case r.Note != "" && !r.Met:
+			met = "not measured: " + r.Note
 		case !r.Met:
 			met = "**not met**"
 		}

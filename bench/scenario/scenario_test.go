@@ -129,6 +129,13 @@ func TestWideSpreadIsRepeated(t *testing.T) {
 	if rows[0].Rounds != 6 {
 		t.Errorf("%d rounds, want 6", rows[0].Rounds)
 	}
+	rows = compare(t, scenario.Runtime{Runners: map[string]bench.Runner{ // the fourth would bring the range to 25% of the median
+		"a": &canned{rates: []float64{300, 400, 300, 400}, name: "a", calls: &calls},
+		"b": &canned{rates: []float64{100}, name: "b", calls: &calls},
+	}})
+	if rows[0].Rounds != 6 {
+		t.Errorf("%d rounds of which the later ones were closer, want 6", rows[0].Rounds)
+	}
 }
 
 func TestMissingAndFailingServersAreNoted(t *testing.T) {
@@ -139,6 +146,12 @@ func TestMissingAndFailingServersAreNoted(t *testing.T) {
 	})
 	if rows[0].Met || !strings.Contains(rows[0].Note, "gone") || rows[0].ToMedian != 100 {
 		t.Errorf("missing: %+v", rows[0])
+	}
+	rows = compare(t, scenario.Runtime{
+		Runners: map[string]bench.Runner{"a": &canned{rates: []float64{600}, name: "a", calls: &calls}}, Missing: map[string]error{"b": errors.New("gone")},
+	})
+	if rows[0].Met || rows[1].Met || !rows[2].Met {
+		t.Errorf("missing peer: ratios to nothing met their goals, or a limit did not: %+v", rows)
 	}
 	rows = compare(t, scenario.Runtime{Runners: map[string]bench.Runner{
 		"a": &canned{rates: []float64{100}, name: "a", calls: &calls, errs: 3}, "b": ok,
@@ -155,6 +168,7 @@ func TestMarkdownTable(t *testing.T) {
 		{Name: "slow", Of: "gantry", Metric: "p99_ms", OfMedian: 7.123456, Rounds: 5, Goal: scenario.Goal{AtMost: 5, Limit: true}},
 		{Name: "shown only", Of: "memory", Metric: "ops_per_s", OfMedian: 1, Rounds: 1, Met: true},
 		{Name: "missing", Note: "not installed"},
+		{Name: "no peer", Of: "gantry", Against: "minio", Metric: "ops_per_s", OfMedian: 3, Rounds: 3, Goal: scenario.Goal{AtMost: 2}, Note: "minio: gone"},
 	}
 	var b strings.Builder
 	if err := scenario.WriteMarkdown(&b, rows); err != nil {
@@ -165,6 +179,7 @@ func TestMarkdownTable(t *testing.T) {
 		"| slow | p99_ms | 7.123 |  |  |  | ≤ 5 | **not met** |\n",
 		"| shown only | ops_per_s | 1 |  |  |  |  |  |\n",
 		"| missing | not measured: not installed | | | | | | |\n",
+		"| no peer | ops_per_s | 3 | 0 |  |  | ≤ 2 × | not measured: minio: gone |\n",
 	} {
 		if !strings.Contains(b.String(), want) {
 			t.Errorf("table\n%s\nlacks %q", b.String(), want)
