@@ -24,7 +24,7 @@ import (
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP) // else gigabytes stay
 	err := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
 	stop()
 	switch {
@@ -108,9 +108,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 	if so.Instances > 0 {
 		measure = func() (*bench.Report, []scenario.Row, error) { return scenario.Scale(ctx, o, so) }
 	}
-	report, rows, err := measure()
-	if err != nil {
-		return err
+	report, rows, runErr := measure()
+	if report == nil || runErr != nil && len(report.Results) == 0 {
+		return runErr
 	}
 	if *markdownPath != "" {
 		var table bytes.Buffer
@@ -118,7 +118,10 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 			return err
 		}
 	}
-	return finish(report, rows, stdout, *jsonPath, *htmlPath)
+	if err := write(report, rows, stdout, *jsonPath, *htmlPath); err != nil || runErr != nil {
+		return errors.Join(runErr, err)
+	}
+	return outcome(rows)
 }
 
 // startProfile profiles this process, which is the client of all measurements.
@@ -146,7 +149,8 @@ func scratch(parent string) (string, error) {
 	return os.MkdirTemp(parent, "run-*")
 }
 
-func finish(report *bench.Report, rows []scenario.Row, stdout io.Writer, jsonPath, htmlPath string) error {
+// write reports what was measured, which may be less than was to be.
+func write(report *bench.Report, rows []scenario.Row, stdout io.Writer, jsonPath, htmlPath string) error {
 	for _, t := range report.Targets {
 		_, _ = fmt.Fprintf(stdout, "%s %s\n", t.Name, t.Version) // checked at the next write
 	}
@@ -157,20 +161,21 @@ func finish(report *bench.Report, rows []scenario.Row, stdout io.Writer, jsonPat
 	if err := scenario.WriteRows(stdout, rows); err != nil {
 		return err
 	}
-	if err := report.WriteFiles(jsonPath, htmlPath); err != nil {
-		return err
-	}
+	return report.WriteFiles(jsonPath, htmlPath)
+}
+
+// outcome tells whether everything was measured, and all goals are met.
+func outcome(rows []scenario.Row) (err error) {
 	if len(rows) == 0 {
 		return errors.New("nothing was measured: no step has such a name")
 	}
-	outcome := error(nil)
 	for _, r := range rows {
 		if r.Note != "" {
 			return errNotMeasured
 		}
 		if !r.Met {
-			outcome = errNotMet
+			err = errNotMet
 		}
 	}
-	return outcome
+	return err
 }
