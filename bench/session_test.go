@@ -342,6 +342,22 @@ func TestMainReportsWhatWasMeasured(t *testing.T) {
 	}
 }
 
+// TestRawAppendWritesWhatItCounts: as many objects as a server would be given, and all of each.
+func TestRawAppendWritesWhatItCounts(t *testing.T) {
+	for _, tc := range []struct{ size, workers, count, objects int64 }{
+		{4096, 4, 10, 12}, {20 << 20, 1, 2, 2}, {100, 1100, 1100, 1100},
+	} {
+		step := bench.Step{Workload: "s3-put", Size: tc.size, Concurrency: int(tc.workers), Count: tc.count}
+		res, err := bench.RawAppend{Dir: t.TempDir()}.Run(t.Context(), step)
+		if err != nil || res.Errors > 0 {
+			t.Fatalf("%+v: %+v, %v", tc, res, err)
+		}
+		if res.Objects != tc.objects || res.Operations != tc.objects || res.Bytes != tc.objects*tc.size {
+			t.Errorf("%d objects of %d bytes by %d: %d objects, %d bytes", tc.count, tc.size, tc.workers, res.Objects, res.Bytes)
+		}
+	}
+}
+
 func TestYardsticks(t *testing.T) {
 	dir := t.TempDir()
 	step := bench.Step{Workload: "s3-put", Size: 4096, Concurrency: 4, Count: 10, Objects: 8}

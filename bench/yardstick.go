@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"unsafe"
@@ -47,10 +48,14 @@ func aligned(n int) []byte {
 	return b[skip : skip+n]
 }
 
-// maxRawFile keeps a yardstick from filling the disk; after that much the file starts anew.
+// maxRawFile keeps a yardstick from filling the disk: at that size it ends, however much was to follow, for to cut the file takes longer than many
+// writes.
 const maxRawFile = 2 << 30
 
-// Run measures appends. One operation is one object; its latency is that of its write.
+// maxVector bounds a single write, of which the kernel takes 1024 pieces and 2 GiB at most.
+const maxVector = 256
+
+// Run measures appends. One operation is one object; its latency is that of its write. Step.Count is of objects.
 func (y RawAppend) Run(ctx context.Context, step Step) (res *Result, err error) {
 	step = step.withDefaults()
 	f, err := os.CreateTemp(y.Dir, "raw-append-*")
@@ -65,38 +70,53 @@ func (y RawAppend) Run(ctx context.Context, step Step) (res *Result, err error) 
 			return nil, fmt.Errorf("direct I/O: %w", err)
 		}
 	}
-	batch := make([][]byte, step.Concurrency)
+	var batch [][]byte
 	var at int64
 	op := func(_ context.Context, _ *worker, n int64) (moved, error) {
-		for i := range batch {
-			from := int64(hash(uint64(n), uint64(i))%uint64(max(int64(len(noise))-step.Size, 1))) &^ (directAlign - 1)
-			batch[i] = noise[from:min(from+step.Size, int64(len(noise)))]
+		if at >= maxRawFile {
+			return moved{}, errDone
 		}
-		if at > maxRawFile {
-			if err := f.Truncate(0); err != nil {
-				return moved{}, err
+		batch = batch[:0]
+		for i := range step.Concurrency {
+			batch = appendNoise(batch, noise, hash(uint64(n), uint64(i)), step.Size)
+		}
+		first := at
+		for part := range slices.Chunk(batch, maxVector) {
+			written, err := unix.Pwritev(int(f.Fd()), part, at)
+			if err != nil {
+				return moved{}, fmt.Errorf("append: %w", err)
 			}
-			at = 0
+			at += int64(written)
 		}
-		written, err := unix.Pwritev(int(f.Fd()), batch, at)
-		if err != nil {
-			return moved{}, fmt.Errorf("append: %w", err)
+		if want := step.Size * int64(step.Concurrency); at-first != want {
+			return moved{}, fmt.Errorf("append: %d of %d bytes", at-first, want)
 		}
-		at += int64(written)
 		if err := unix.Fdatasync(int(f.Fd())); err != nil {
 			return moved{}, fmt.Errorf("fdatasync: %w", err)
 		}
-		return moved{int64(len(batch)), int64(written)}, nil
+		return moved{int64(step.Concurrency), at - first}, nil
 	}
 	if err := settleDisk(false); err != nil {
 		return nil, err
 	}
-	res, err = drive(ctx, load{workers: 1, duration: step.Duration, count: step.Count}, []*worker{{}}, op)
+	writes := (step.Count + int64(step.Concurrency) - 1) / int64(step.Concurrency)
+	res, err = drive(ctx, load{workers: 1, duration: step.Duration, count: writes}, []*worker{{}}, op)
 	if err != nil {
 		return nil, err
 	}
 	res.Operations, res.OpsPerSecond = res.Objects, res.ObjsPerSecond
 	return yardstick(res, y.name(), step), nil
+}
+
+// appendNoise appends windows into noise that together have size bytes, each at a page's boundary.
+func appendNoise(parts [][]byte, noise []byte, name uint64, size int64) [][]byte {
+	for i := uint64(0); size > 0; i++ {
+		n := min(size, int64(len(noise))/2)
+		from := int64(hash(name, i)%uint64(int64(len(noise))-n)) &^ (directAlign - 1)
+		parts = append(parts, noise[from:from+n])
+		size -= n
+	}
+	return parts
 }
 
 func yardstick(res *Result, name string, step Step) *Result {
