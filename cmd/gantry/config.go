@@ -115,7 +115,7 @@ func parseConfig(b []byte) (Config, error) {
 		err = errors.New("more than one YAML document")
 	}
 	if err != nil {
-		return c, usageError{fmt.Errorf("configuration: %w", err)}
+		return c, usageError{plainYAML(b, err)}
 	}
 	return c, nil
 }
@@ -159,12 +159,43 @@ func (c *Config) validate() error {
 	if err := c.Store.validate(); err != nil {
 		return err
 	}
-	if err := c.validateArchives(); err != nil {
-		return err
+	for _, check := range []func() error{c.validateArchives, c.validateNames} {
+		if err := check(); err != nil {
+			return err
+		}
 	}
 	_, err := c.proxies()
 	return err
 }
+
+// validateNames finds what would be accepted and never fit anything.
+func (c *Config) validateNames() error {
+	for _, d := range c.S3.Domains {
+		if strings.Trim(d, ".") == "" || strings.ContainsAny(d, "/:* ") {
+			return fmt.Errorf("s3.domains: %q is not a host name such as s3.example.org", d)
+		}
+	}
+	for _, o := range c.Web.CORSOrigins {
+		u, err := url.Parse(o)
+		if o != "*" && o != "null" && (err != nil || u.Scheme == "" || u.Host == "" || o != strings.ToLower(u.Scheme+"://"+u.Host)) {
+			return fmt.Errorf("web.cors_origins: %q is not an origin such as https://viewer.example.org, in lower case and without a path", o)
+		}
+	}
+	for _, k := range c.Keys {
+		for _, b := range k.Buckets {
+			if prefix, ok := strings.CutSuffix(b, "*"); !ok && store.CheckBucketName(b) != nil || strings.Trim(prefix, bucketLetters) != "" {
+				return fmt.Errorf("keys: %s: buckets: %q is neither a bucket's name nor the beginning of one with a final *", k.ID, b)
+			}
+		}
+	}
+	return nil
+}
+
+// bucketLetters are what names of buckets are made of, and bucketRule says it to people.
+const (
+	bucketLetters = "abcdefghijklmnopqrstuvwxyz0123456789.-"
+	bucketRule    = "is not 3 to 63 of a-z, 0-9, - and ., by S3's rules, or is reserved"
+)
 
 func (s *StoreSettings) validate() error {
 	switch {
@@ -186,12 +217,12 @@ func (s *StoreSettings) validate() error {
 
 func (c *Config) validateArchives() error {
 	if err := store.CheckBucketName(c.Archive); err != nil {
-		return fmt.Errorf("archive %q: %w", c.Archive, err)
+		return fmt.Errorf("archive: %q %s", c.Archive, bucketRule)
 	}
 	seen := map[string]bool{}
 	for _, a := range c.Archives {
 		if err := store.CheckBucketName(a.Name); err != nil {
-			return fmt.Errorf("archives: %q: %w", a.Name, err)
+			return fmt.Errorf("archives: %q %s", a.Name, bucketRule)
 		}
 		if seen[a.Name] {
 			return fmt.Errorf("archives: %s stands there twice", a.Name)

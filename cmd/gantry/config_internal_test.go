@@ -3,14 +3,17 @@ package main
 import (
 	"bufio"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"reflect"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -83,16 +86,24 @@ func hasPath(tree map[string]any, path []string) bool {
 }
 
 func TestConfigIsStrict(t *testing.T) {
-	for name, text := range map[string]string{
-		"unknown setting":        "dta: x",
-		"unknown setting below":  "s3: {listn: x}",
-		"wrong type":             "no_auth: perhaps",
-		"two documents":          "data: a\n---\ndata: b",
-		"unknown archive field":  "archives: [{nam: x}]",
-		"twice the same setting": "data: a\ndata: b",
+	for text, want := range map[string]string{
+		"data: x\ndta: x":                      "line 2: there is no setting dta here",
+		"s3: {listn: x}":                       "line 1: there is no setting listn here",
+		"no_auth: perhaps":                     "line 1: want true or false, have “no_auth: perhaps”",
+		"data: a\n---\ndata: b":                "more than one YAML document",
+		"archives: [{nam: x}]":                 "line 1: there is no setting nam here",
+		"data: a\ndata: b":                     `line 2: mapping key "data" already defined at line 1`,
+		"store:\n  upload_expiry: 7d":          "line 2: want a time such as 168h or 30m, have “upload_expiry: 7d”",
+		"store:\n  body_bytes: 1GB":            "line 2: want a whole number, have “body_bytes: 1GB”",
+		"s3: x":                                "line 1: want settings below it, have “s3: x”",
+		"keys: x":                              "line 1: want a list, have “keys: x”",
+		"s3: {etags: [md5]}":                   "line 1: want text, have “s3: {etags: [md5]}”",
+		"no_auth: " + strings.Repeat("x", 999): "xxx”",
+		"no_auth: 1\ndta: x":                   "line 1: want true or false, have “no_auth: 1”; line 2: there is no setting dta here",
 	} {
-		if _, err := parseConfig([]byte(text)); exitCode(err) != exitUsage {
-			t.Errorf("%s: got %v", name, err)
+		_, err := parseConfig([]byte(text))
+		if exitCode(err) != exitUsage || !strings.Contains(err.Error(), want) || len(err.Error()) > 200 || strings.Contains(err.Error(), "main.") {
+			t.Errorf("%s: got %v", text, err)
 		}
 	}
 	if _, err := parseConfig(nil); err != nil {
@@ -132,12 +143,25 @@ func TestValidateNamesTheSetting(t *testing.T) {
 		{func(c *Config) { c.Archives = []Archive{{Name: "twice"}, {Name: "twice"}} }, "twice"},
 		{func(c *Config) { c.Archives = []Archive{{Name: "one", Duplicates: "drop"}} }, "duplicates"},
 		{func(c *Config) { c.Web.TrustedProxies = []string{"proxy"} }, "web.trusted_proxies"},
+		{func(c *Config) { c.S3.Domains = []string{"*.s3.example.org"} }, "s3.domains"},
+		{func(c *Config) { c.S3.Domains = []string{"https://s3.example.org"} }, "s3.domains"},
+		{func(c *Config) { c.Web.CORSOrigins = []string{"viewer.example.org"} }, "web.cors_origins"},
+		{func(c *Config) { c.Web.CORSOrigins = []string{"https://viewer.example.org/"} }, "web.cors_origins"},
+		{func(c *Config) { c.Web.CORSOrigins = []string{"https://Viewer.example.org"} }, "web.cors_origins"},
+		{func(c *Config) { c.Keys = []Key{{ID: "CT1", Buckets: []string{"Dicom"}}} }, "keys: CT1: buckets"},
+		{func(c *Config) { c.Keys = []Key{{ID: "CT1", Buckets: []string{"d*m"}}} }, "keys: CT1: buckets"},
 	} {
 		cfg := defaultConfig()
 		c.change(&cfg)
 		if err := cfg.validate(); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: got %v", c.want, err)
 		}
+	}
+	cfg := defaultConfig()
+	cfg.S3.Domains, cfg.Web.CORSOrigins = []string{"s3.example.org."}, []string{"*", "null", "https://viewer.example.org:8443", "app://viewer"}
+	cfg.Keys = []Key{{Buckets: []string{"*", "dic*", "dicom", "a.b-*"}}}
+	if err := cfg.validate(); err != nil {
+		t.Error(err)
 	}
 	for _, addr := range []string{"127.0.0.1:0", "[::1]:80", "localhost:8080", "127.1.2.3:9"} {
 		cfg := defaultConfig()
@@ -182,7 +206,7 @@ func TestEnvironmentReachesEverySetting(t *testing.T) {
 	}
 	for name, bad := range map[string]string{"GANTRY_NO_AUTH": "perhaps", "GANTRY_STORE_BODY_BYTES": "1GB", "GANTRY_STORE_UPLOAD_EXPIRY": "7"} {
 		err := c.applyEnv(func(n string) (string, bool) { return bad, n == name })
-		if exitCode(err) != exitUsage || !strings.Contains(err.Error(), name) {
+		if exitCode(err) != exitUsage || !strings.Contains(err.Error(), name+" is") || strings.Contains(err.Error(), "strconv") {
 			t.Errorf("%s=%s: got %v", name, bad, err)
 		}
 	}
@@ -330,5 +354,31 @@ func TestStarting(t *testing.T) {
 	}
 	if err := errors.Join(d.server.Shutdown(t.Context()), <-d.served); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestHintsFitTheError: what is said to do next has to do with what went wrong.
+func TestHintsFitTheError(t *testing.T) {
+	busy, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = busy.Close() }()
+	_, inUse := net.Listen("tcp", busy.Addr().String())
+	denied := &os.PathError{Op: "open", Path: "/etc/key.pem", Err: os.ErrPermission}
+	for _, c := range []struct {
+		err  error
+		want string
+	}{
+		{fmt.Errorf("pprof: %w", inUse), "--pprof"},
+		{fmt.Errorf("s3.listen: %w", &net.OpError{Op: "listen", Err: os.NewSyscallError("bind", syscall.EACCES)}), "a port"},
+		{&url.Error{Err: &net.OpError{Op: "dial", Err: os.NewSyscallError("connect", syscall.ECONNREFUSED)}}, "--url"},
+		{usageError{fmt.Errorf("configuration: tls: %w", denied)}, "gantry.example.yaml"},
+		{fmt.Errorf("read site file: %w", denied), "owns the data directory"},
+		{fmt.Errorf("list: %w", catalog.ErrCorrupt), "rebuild-catalog"},
+	} {
+		if got := hintFor(c.err); !strings.Contains(got, c.want) {
+			t.Errorf("%v: hint %q", c.err, got)
+		}
 	}
 }

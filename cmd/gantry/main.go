@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"os/signal"
 	"syscall"
@@ -13,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"gantry/internal/vfs"
+	"gantry/store/catalog"
 )
 
 // Exit codes, stated in the help of each command.
@@ -78,15 +80,22 @@ func exitCode(err error) int {
 // hintFor says what to do next.
 func hintFor(err error) string {
 	var usage usageError
+	var listen *net.OpError
 	switch {
 	case errors.Is(err, vfs.ErrLocked):
 		return "Another gantry uses this data directory. Stop it first, or choose another with --data."
 	case errors.Is(err, syscall.EADDRINUSE):
-		return "The address is in use. Choose another with --s3-listen or --web-listen."
+		return "The address is in use. Choose another with --s3-listen, --web-listen or --pprof."
+	case errors.As(err, &listen) && listen.Op == "listen":
+		return "Choose an address of this machine, and a port that is free to this user (above 1023, as a rule)."
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return "No gantry answers at that address. If it listens at another one, name its --config or its --url."
+	case errors.Is(err, catalog.ErrCorrupt):
+		return "The catalog is damaged, the log need not be: “gantry rebuild-catalog” makes the catalog anew from it."
+	case errors.As(err, &usage):
+		return "“gantry --help” and “gantry COMMAND --help” tell what there is; gantry.example.yaml explains every setting."
 	case errors.Is(err, os.ErrPermission):
 		return "Check who owns the data directory and the files in it."
-	case errors.As(err, &usage):
-		return "“gantry --help” and “gantry COMMAND --help” tell what there is."
 	}
 	return ""
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"os"
+	"reflect"
 	"strconv"
 	"strings"
 	"time"
@@ -37,7 +38,7 @@ func (c *Config) applyEnv(lookup func(string) (string, bool)) error {
 			continue
 		}
 		if err := setField(field, text); err != nil {
-			return usageError{fmt.Errorf("%s%s: %w", envPrefix, name, err)}
+			return usageError{fmt.Errorf("%s%s is %q: want %s", envPrefix, name, text, wants(reflect.TypeOf(field).Elem().String()))}
 		}
 	}
 	return nil
@@ -119,7 +120,7 @@ func (s *settings) load(further ...func(*Config)) (Config, error) {
 	}
 	c, err := parseConfig(text)
 	if err != nil {
-		return c, err
+		return c, fmt.Errorf("configuration %s: %w", file, err)
 	}
 	if err := c.applyEnv(os.LookupEnv); err != nil {
 		return c, err
