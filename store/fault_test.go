@@ -319,3 +319,43 @@ func TestCrashWhileSealing(t *testing.T) {
 		}
 	}
 }
+
+// TestKilledThenPowerLost: a process ends between two file operations, and the next one goes on with what it left in the page cache.
+// When power is lost then, what the second one acknowledged, or showed, must be there.
+func TestKilledThenPowerLost(t *testing.T) {
+	for kill := int64(0); ; kill++ {
+		mem, cat := vfs.NewMem(), catalog.NewMemDisk()
+		fault := vfs.NewFault(mem)
+		fault.SetRule(vfs.FailFrom(kill))
+		s, err := store.Open(t.Context(), faultConfig(fault, cat))
+		killed := err != nil
+		if err == nil {
+			_, _, err = script(s)
+			killed = err != nil
+			_ = s.Close()
+		}
+		s = open(t, faultConfig(mem, cat))
+		if _, err := s.CreateBucket(t.Context(), "plain", store.BucketSettings{}, store.Origin{}); err != nil && !errors.Is(err, store.ErrBucketExists) {
+			t.Fatal(err)
+		}
+		before, err := s.List(t.Context(), &store.List{Bucket: "plain", Max: store.MaxPage})
+		if err != nil {
+			t.Fatal(err)
+		}
+		after := disk{fs: mem.CrashClone(rand.New(rand.NewPCG(1, 1)), 0), cat: cat.Clone()}
+		s = open(t, faultConfig(after.fs, after.cat))
+		if len(s.Damage()) > 0 {
+			t.Errorf("damage: %+v", s.Damage())
+		}
+		if now, err := s.List(t.Context(), &store.List{Bucket: "plain", Max: store.MaxPage}); err != nil || fmt.Sprint(now) != fmt.Sprint(before) {
+			t.Errorf("%d objects are left of %d, %v", len(now.Objects), len(before.Objects), err)
+		}
+		verify(t, s)
+		if t.Failed() {
+			t.Fatalf("killed at operation %d", kill)
+		}
+		if !killed {
+			return
+		}
+	}
+}

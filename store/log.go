@@ -54,6 +54,9 @@ func openWAL(fsys vfs.FS, dir string, limit int64, logger *slog.Logger) (*wal, e
 	if err := fsys.MkdirAll(dir); err != nil {
 		return nil, fmt.Errorf("make log directory: %w", err)
 	}
+	if err := fsys.SyncDir(dir); err != nil { // a process that was killed may have made a segment and not its name durable
+		return nil, fmt.Errorf("sync log directory: %w", err)
+	}
 	l := &wal{fs: fsys, dir: dir, limit: limit, logger: logger}
 	l.files, l.pages = newFileCache(fsys, maxOpenSegments), newLargePages()
 	names, err := fsys.List(dir)

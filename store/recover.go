@@ -205,6 +205,9 @@ func (r *replayer) segment(ctx context.Context, seg *segmentFile, last bool) err
 	from := int64(max(LSN(w.end.Load()), seg.base) - seg.base)
 	t := &tail{replayer: r, seg: seg, file: f, size: valid, from: from, commit: seg.end}
 	if last {
+		if err := f.Sync(); err != nil { // a process that was killed may have written the last batch only: from now on it counts
+			return err
+		}
 		if t.commit, err = t.commitPoint(); err != nil {
 			return err
 		}
