@@ -159,7 +159,7 @@ func TestNotImplemented(t *testing.T) {
 	}
 	r := s.request("POST", "/data", "x")
 	r.Header.Set("Content-Type", "multipart/form-data; boundary=x")
-	s.send(r).want(501, "NotImplemented")
+	s.send(r).want(501, "NotImplemented").wantBody("<Method>POST</Method>")
 	if a := s.do("GET", "/data/o", "").want(200, ""); a.body != "kept" {
 		t.Errorf("the object is now %q", a.body)
 	}

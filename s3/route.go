@@ -226,6 +226,9 @@ func (g *Gateway) refuse(r *request) error {
 			names = append(names, r.query[i].Name)
 		}
 	}
+	if len(names) == 0 { // a form, most likely
+		return errNotImplemented("Method", r.Method())
+	}
 	return errNotImplemented("Query", r.Method()+" "+strings.Join(names, "&"))
 }
 
