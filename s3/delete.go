@@ -8,7 +8,7 @@ import (
 	"gantry/store"
 )
 
-// deleteObject deletes an object; S3 says 204 also if there is none, unless a precondition wanted one.
+// deleteObject deletes an object; S3 says 204 also if there is none, unless If-Match wanted one.
 func (g *Gateway) deleteObject(r *request) error {
 	if r.query.Has("partNumber") {
 		return errArgument("This operation does not accept a partNumber", "partNumber", r.query.Get("partNumber"))
@@ -29,7 +29,7 @@ func (g *Gateway) deleteObject(r *request) error {
 
 func (g *Gateway) remove(ctx context.Context, d *store.Delete) error {
 	_, err := g.objects.Delete(ctx, d)
-	if errors.Is(err, store.ErrNotFound) && d.If == (store.Condition{}) {
+	if errors.Is(err, store.ErrNotFound) && d.If.IfMatch == "" {
 		return nil
 	}
 	return err

@@ -178,6 +178,8 @@ func TestWriteConditions(t *testing.T) {
 	modified := s.do("HEAD", "/data/o", "").header.Get("Last-Modified")
 	s.do("DELETE", "/data/o", "", with("If-Match", md5hex("2"), "x-amz-if-match-size", "1", "x-amz-if-match-last-modified-time", modified)).want(204, "")
 	s.do("DELETE", "/data/o", "", with("If-Match", md5hex("2"))).want(404, "NoSuchKey")
+	s.do("DELETE", "/data/o", "", with("x-amz-if-match-size", "1")).want(204, "")
+	s.do("DELETE", "/data/o", "", with("x-amz-if-match-last-modified-time", modified)).want(204, "")
 }
 
 func TestBodyChecks(t *testing.T) {
