@@ -110,6 +110,8 @@ func TestRanges(t *testing.T) {
 			wantBody("<ActualObjectSize>10</ActualObjectSize>")
 	}
 	s.do("GET", "/data/empty", "", with("Range", "bytes=0-5")).want(416, "InvalidRange")
+	s.do("GET", "/data/empty", "", with("Range", "bytes=-0")).want(416, "InvalidRange")
+	s.do("GET", "/data/empty", "", with("Range", "bytes=-5")).want(200, "").wantHeader("Content-Length", "0")
 	etag := `"` + md5hex(body) + `"`
 	s.do("GET", "/data/o", "", with("Range", "bytes=1-1", "If-Range", etag)).want(206, "")
 	s.do("GET", "/data/o", "", with("Range", "bytes=1-1", "If-Range", `"other"`)).want(200, "")

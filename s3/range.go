@@ -47,9 +47,13 @@ func suffixRange(last, h string, size int64) (span, bool, error) {
 	if !ok {
 		return span{}, false, nil
 	}
-	if n = min(n, size); n == 0 {
+	switch {
+	case n == 0:
 		return span{}, false, errRange(h, size)
+	case size == 0: // the end of nothing is there, but has no Content-Range
+		return span{}, false, nil
 	}
+	n = min(n, size)
 	return span{size - n, n}, true, nil
 }
 
