@@ -201,6 +201,11 @@ func TestMultipartChecksums(t *testing.T) {
 	id = s.begin("/data/composite", with("x-amz-checksum-algorithm", "SHA256"))
 	e1 = s.part("/data/composite", id, 1, "x")
 	s.do("POST", "/data/composite?uploadId="+id, completion(1, e1)).want(400, "InvalidRequest")
+	// A checksum that the part has not got can't have been compared.
+	id = s.begin("/data/other")
+	e1 = s.part("/data/other", id, 1, "x")
+	named := strings.Replace(completion(1, e1), "</Part>", "<ChecksumCRC32C>"+crc32c([]byte("y"))+"</ChecksumCRC32C></Part>", 1)
+	s.do("POST", "/data/other?uploadId="+id, named).want(400, "InvalidPart")
 }
 
 func TestUploadPartCopy(t *testing.T) {

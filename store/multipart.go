@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"gantry/store/catalog"
@@ -326,10 +327,8 @@ func (c *CompletePart) matches(p *Part) bool {
 		return false
 	}
 	for _, want := range c.Checksums {
-		for _, have := range p.Checksums {
-			if have.Algorithm == want.Algorithm && have.Value != want.Value {
-				return false
-			}
+		if !slices.Contains(p.Checksums, want) {
+			return false
 		}
 	}
 	return true
