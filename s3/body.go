@@ -146,7 +146,10 @@ func (b *body) expect(r *request) error {
 	}
 	for _, name := range r.trailers() {
 		a, ok := checksum.ByHeader(name)
+		algorithm, _ := strings.CutPrefix(name, "x-amz-checksum-")
 		switch {
+		case otherChecksums[algorithm]:
+			return errUnsupportedChecksum(algorithm)
 		case !ok || !isStreaming(r.payload) || r.payload == sigv4.StreamingPayload:
 			return newError(codeInvalidRequest, "The value specified in the x-amz-trailer header is not supported")
 		case b.algorithm != checksum.None:
@@ -161,7 +164,7 @@ func (b *body) expect(r *request) error {
 	a, ok := checksum.Parse(named)
 	switch {
 	case !ok:
-		return errUnsupportedChecksum()
+		return errUnsupportedChecksum(named)
 	case b.algorithm != checksum.None && a != b.algorithm:
 		return newError(codeInvalidRequest, "Value for x-amz-sdk-checksum-algorithm header is invalid.")
 	}
@@ -222,7 +225,13 @@ func errManyChecksums() error {
 	return newError(codeInvalidRequest, "Expecting a single x-amz-checksum- header. Multiple checksum Types are not allowed.")
 }
 
-func errUnsupportedChecksum() error {
+// otherChecksums are S3's algorithms that we have not got, in lower case.
+var otherChecksums = map[string]bool{"md5": true, "sha512": true, "xxhash64": true, "xxhash3": true, "xxhash128": true}
+
+func errUnsupportedChecksum(name string) error {
+	if name = strings.ToLower(name); otherChecksums[name] {
+		return errNotImplemented("Header", "x-amz-checksum-"+name)
+	}
 	return newError(codeInvalidRequest, "Checksum algorithm provided is unsupported. Please try again with any of the valid types: "+
 		"[CRC32, CRC32C, CRC64NVME, SHA1, SHA256]")
 }

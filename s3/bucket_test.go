@@ -149,9 +149,11 @@ func TestNotImplemented(t *testing.T) {
 		{"X-Amz-Server-Side-Encryption-Customer-Algorithm", "AES256"}, {"X-Amz-Server-Side-Encryption-Aws-Kms-Key-Id", "k"},
 		{"X-Amz-Object-Lock-Mode", "GOVERNANCE"}, {"X-Amz-Object-Lock-Legal-Hold", "ON"}, {"X-Amz-Grant-Read", "id=x"}, {"X-Amz-Acl", "public-read"},
 		{"X-Amz-Website-Redirect-Location", "/x"}, {"X-Amz-Write-Offset-Bytes", "4"}, {"X-Amz-Mfa", "1 2"}, {"X-Amz-Unheard-Of", "1"},
-		{"X-Amz-Storage-Class", "GLACIER"}, {"X-Amz-Checksum-Md5", "x"}} {
+		{"X-Amz-Storage-Class", "GLACIER"}, {"X-Amz-Checksum-Md5", "x"}, {"X-Amz-Sdk-Checksum-Algorithm", "SHA512"},
+		{"X-Amz-Trailer", "x-amz-checksum-xxhash3"}} {
 		s.do("PUT", "/data/o", "overwritten", with(h...)).want(501, "NotImplemented")
 	}
+	s.do("POST", "/data/o?uploads", "", with("X-Amz-Checksum-Algorithm", "XXHASH64")).want(501, "NotImplemented")
 	s.do("PUT", "/data/o", "overwritten", with("X-Amz-Acl", "everybody")).want(400, "InvalidArgument")
 	s.do("PUT", "/data/o?versionId=null", "overwritten").want(400, "InvalidArgument")
 	for _, h := range []string{"X-Amz-Bucket-Object-Lock-Enabled", "X-Amz-Grant-Full-Control"} {

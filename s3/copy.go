@@ -122,7 +122,7 @@ func (r *request) copyAlgorithm() (checksum.Algorithm, error) {
 	}
 	a, ok := checksum.Parse(v)
 	if !ok {
-		return a, errUnsupportedChecksum()
+		return a, errUnsupportedChecksum(v)
 	}
 	return a, nil
 }

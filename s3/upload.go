@@ -58,7 +58,7 @@ func (r *request) uploadChecksum(n *store.NewUpload) error {
 	}
 	a, ok := checksum.Parse(name)
 	if !ok {
-		return errUnsupportedChecksum()
+		return errUnsupportedChecksum(name)
 	}
 	n.ChecksumAlgorithm = a.String()
 	switch kind {
