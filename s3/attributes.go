@@ -1,6 +1,7 @@
 package s3
 
 import (
+	"slices"
 	"strings"
 
 	"gantry/store"
@@ -35,7 +36,7 @@ func (r *request) parseAttributes() (a attributes, err error) {
 		}
 	}
 	if !found {
-		return a, errArgument("Missing required header for this request: "+name, name, "")
+		return a, newError(codeInvalidRequest, "The x-amz-object-attributes header specifying the attributes to be retrieved is either missing or empty")
 	}
 	return a, nil
 }
@@ -61,7 +62,7 @@ func (g *Gateway) getAttributes(r *request) error {
 	}
 	if a.checksum && len(info.Checksums) > 0 {
 		x.open("Checksum")
-		x.checksums(info.Checksums)
+		x.checksums(withoutPartCounts(info.Checksums))
 		x.close("Checksum")
 	}
 	if a.parts && info.PartCount > 0 {
@@ -79,6 +80,15 @@ func (g *Gateway) getAttributes(r *request) error {
 	r.SetHeader("Last-Modified", httpTime(info.Modified))
 	g.sendXML(r, x)
 	return nil
+}
+
+// withoutPartCounts takes off the number of parts that composite checksums end in: S3 does not give it with attributes.
+func withoutPartCounts(sums []store.Checksum) []store.Checksum {
+	sums = slices.Clone(sums)
+	for i := range sums {
+		sums[i].Value, _, _ = strings.Cut(sums[i].Value, "-")
+	}
+	return sums
 }
 
 // objectParts writes a page of the parts that an object was uploaded in.

@@ -117,6 +117,7 @@ func TestMultipart(t *testing.T) {
 	s.do("GET", target+"?attributes", "", with("X-Amz-Object-Attributes", "ETag,Checksum,ObjectParts,StorageClass,ObjectSize", "X-Amz-Max-Parts", "2")).want(200, "").
 		wantBody("<ETag>" + etag + "</ETag>").wantBody("<PartsCount>3</PartsCount>").wantBody("<IsTruncated>true</IsTruncated>").
 		wantBody("<ObjectSize>" + itoa(len(whole)) + "</ObjectSize>").wantBody("<ChecksumType>FULL_OBJECT</ChecksumType>")
+	s.do("GET", target+"?attributes", "").want(400, "InvalidRequest")
 }
 
 func TestMultipartRefusals(t *testing.T) {
@@ -179,6 +180,15 @@ func TestMultipartChecksums(t *testing.T) {
 		}
 		if string(head.ChecksumType) != wantType {
 			t.Errorf("%s: type %s, want %s", algorithm, head.ChecksumType, wantType)
+		}
+		// With the number of parts everywhere but among the attributes, as with S3.
+		value := s.do("HEAD", "/data/"+algorithm, "", with("X-Amz-Checksum-Mode", "ENABLED")).header.Get("x-amz-checksum-" + algorithm)
+		sum, parts, _ := strings.Cut(value, "-")
+		if (parts == "2") != (wantType == "COMPOSITE") {
+			t.Errorf("%s: value %s", algorithm, value)
+		}
+		if got := s.do("GET", "/data/"+algorithm+"?attributes", "", with("X-Amz-Object-Attributes", "Checksum")).want(200, "").element("Checksum" + algorithm); got != sum {
+			t.Errorf("%s: attribute %s, want %s", algorithm, got, sum)
 		}
 		out, err := c.GetObject(t.Context(), &awss3.GetObjectInput{Bucket: in.Bucket, Key: in.Key, ChecksumMode: "ENABLED"})
 		if err != nil {
