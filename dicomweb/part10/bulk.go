@@ -45,8 +45,8 @@ func Element(r io.ReaderAt, size int64, path string) (*Value, error) {
 	return o.seek(o.end, steps, o.nextTop)
 }
 
-// noteSigned keeps PixelRepresentation, on which implicit VRs depend.
-func (o *object) noteSigned(e *element) error {
+// notePixels keeps what values depend on that come later.
+func (o *object) notePixels(e *element) error {
 	if e.length != 2 {
 		return o.skip(e, o.end, 0)
 	}
@@ -54,7 +54,7 @@ func (o *object) noteSigned(e *element) error {
 	defer func() { o.coding = was }()
 	b, err := o.value(e, 2)
 	if err == nil {
-		o.signed = o.u16(b) == 1
+		o.note(e.tag, o.u16(b))
 	}
 	return err
 }
@@ -128,8 +128,8 @@ func (o *object) seek(limit int64, steps []step, next func() (element, bool, err
 			return nil, ErrNoElement
 		case e.tag == steps[0].tag:
 			return o.descend(&e, limit, steps)
-		case e.tag == 0x00280103:
-			err = o.noteSigned(&e)
+		case e.tag == tagBits, e.tag == tagSigned:
+			err = o.notePixels(&e)
 		default:
 			err = o.skip(&e, limit, 0)
 		}
@@ -141,7 +141,7 @@ func (o *object) seek(limit int64, steps []step, next func() (element, bool, err
 
 func (o *object) found(e *element) (*Value, error) {
 	info := e.vr.info()
-	v := &Value{Tag: e.tag, VR: e.vr, unit: 1}
+	v := &Value{Tag: e.tag, VR: e.vr, unit: o.swapUnit(e)}
 	switch {
 	case info.kind == kindNone && e.length != undefined:
 		v.VR = UN
@@ -159,9 +159,6 @@ func (o *object) found(e *element) (*Value, error) {
 		v.VR = UN
 	}
 	v.Range = Range{e.val, int64(e.length)}
-	if o.big {
-		v.unit = max(1, int(info.unit))
-	}
 	v.Direct = o.z == nil && v.unit == 1
 	return v, nil
 }

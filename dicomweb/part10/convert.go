@@ -181,7 +181,6 @@ type converter struct {
 	n       int64
 	head    [16]byte
 	asBytes map[int64]bool
-	bits    int // BitsAllocated
 }
 
 func (x *converter) dataset() error {
@@ -213,16 +212,12 @@ func (x *converter) element(e *element, limit int64, depth int) error {
 	case e.length == undefined:
 		return ErrCannot // encapsulated
 	}
-	if e.length == 2 && (e.tag == 0x00280103 || e.tag == 0x00280100 && depth == 0) {
+	if e.length == 2 && (e.tag == tagSigned || e.tag == tagBits && depth == 0) {
 		b, err := x.peek(2)
 		if err != nil {
 			return x.cut(err, e.tag)
 		}
-		if v := x.u16(b); e.tag == 0x00280103 {
-			x.signed = v == 1
-		} else {
-			x.bits = int(v)
-		}
+		x.note(e.tag, x.u16(b))
 	}
 	return x.value(e, explicitVR(e.vr, int(e.length)+int(e.length&1)))
 }
@@ -328,21 +323,8 @@ func (x *converter) value(e *element, vr VR) error {
 	return x.put([]byte{pad})
 }
 
-// swapUnitOf returns how many bytes of a value of e are to be reversed together.
-func (x *converter) swapUnitOf(e *element) int {
-	pixels := e.tag>>16 == 0x7FE0 && (x.big || x.syntax == PrivateGE)
-	switch {
-	case pixels:
-		p := Pixels{Tag: e.tag, VR: e.vr, BitsAllocated: x.bits}
-		return p.swapUnit()
-	case x.big:
-		return max(1, int(e.vr.info().unit))
-	}
-	return 1
-}
-
 func (x *converter) copyValue(e *element) error {
-	unit := x.swapUnitOf(e)
+	unit := x.swapUnit(e)
 	for todo := int64(e.length); todo > 0; {
 		b, err := x.peek(int(min(todo, chunkBytes)))
 		if err != nil {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -189,4 +190,25 @@ func TestBigEndianPixelsOf32Bits(t *testing.T) {
 		t.Fatal(errX, errY)
 	}
 	sameFrames(t, little, big, x, y)
+	for _, b := range [][]byte{big, geOf32Bits()} {
+		v, err := part10.Element(bytes.NewReader(b), int64(len(b)), "7FE00010")
+		if err != nil {
+			t.Fatal(err)
+		}
+		f, err := v.Open(bytes.NewReader(b), int64(len(b)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		value, err := io.ReadAll(f)
+		if frames, frameErr := framesOf(t, b); err != nil || frameErr != nil || string(value) != strings.Join(frames, "") {
+			t.Errorf("bulk data are not the frames: %v, %v", err, frameErr)
+		}
+		f.Close()
+	}
+}
+
+// geOf32Bits is implicit little endian with big endian pixels, in General Electric's private transfer syntax.
+func geOf32Bits() []byte {
+	return file(part10.PrivateGE, implicitIDs()+implicitEl(0x00280010, u16(1))+implicitEl(0x00280011, u16(2))+
+		implicitEl(0x00280100, u16(32))+implicitEl(0x7FE00010, "dcbahgfe"))
 }

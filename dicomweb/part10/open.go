@@ -45,6 +45,7 @@ type object struct {
 	pastPix  bool   // PixelData was read
 	last     uint32 // tag of the element before
 	looked   bool   // ahead for PixelRepresentation
+	bits     int    // BitsAllocated, once note has it
 	scratch  scratch
 }
 
@@ -53,7 +54,7 @@ var objectPool = sync.Pool{New: func() any { return new(object) }}
 // open reads preamble and group 2. The object is to be closed.
 func open(r io.ReaderAt, size int64) (*object, error) {
 	o := objectPool.Get().(*object)
-	o.file, o.size, o.syntax, o.mediaUID, o.dicomdir, o.signed = r, size, "", "", false, false
+	o.file, o.size, o.syntax, o.mediaUID, o.dicomdir, o.signed, o.bits = r, size, "", "", false, false, 0
 	o.pastPix, o.last, o.looked = false, 0, false
 	o.window.reset(r, 0, size)
 	err := o.readMeta()
@@ -253,7 +254,7 @@ func (o *object) lookAhead(e *element) {
 			break
 		}
 		if next.tag == tagSigned {
-			_ = o.noteSigned(&next) // it is read again
+			_ = o.notePixels(&next) // it is read again
 			break
 		}
 		err = o.skip(&next, o.end, 0)

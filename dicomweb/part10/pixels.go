@@ -89,6 +89,27 @@ func (p *Pixels) frameBits() int64 {
 	return area * samples * bits
 }
 
+// note keeps BitsAllocated or PixelRepresentation, on which values depend that come later.
+func (o *object) note(tag uint32, n uint16) {
+	if tag == tagSigned {
+		o.signed = n == 1
+	} else {
+		o.bits = int(n)
+	}
+}
+
+// swapUnit returns how many bytes of the value of e are to be reversed together to make it little endian.
+func (o *object) swapUnit(e *element) int {
+	switch {
+	case e.tag>>16 == 0x7FE0 && (o.big || o.syntax == PrivateGE):
+		p := Pixels{Tag: e.tag, VR: e.vr, BitsAllocated: o.bits}
+		return p.swapUnit()
+	case o.big:
+		return max(1, int(e.vr.info().unit))
+	}
+	return 1
+}
+
 // pixelData records the value of e, which is one of the three pixel data elements,
 // and moves past it.
 func (o *object) pixelData(p *Pixels, e *element) error {

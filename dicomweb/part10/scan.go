@@ -16,6 +16,7 @@ const (
 	tagItemEnd   = 0xFFFEE00D
 	tagSeqEnd    = 0xFFFEE0DD
 	tagPixelData = 0x7FE00010
+	tagBits      = 0x00280100 // BitsAllocated
 	tagSigned    = 0x00280103 // PixelRepresentation
 	tagPadding   = 0xFFFCFFFC
 )
