@@ -112,13 +112,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 	if report == nil || runErr != nil && len(report.Results) == 0 {
 		return runErr
 	}
-	if *markdownPath != "" {
-		var table bytes.Buffer
-		if err := errors.Join(scenario.WriteMarkdown(&table, rows), os.WriteFile(*markdownPath, table.Bytes(), 0o644)); err != nil {
-			return err
-		}
-	}
-	if err := write(report, rows, stdout, *jsonPath, *htmlPath); err != nil || runErr != nil {
+	if err := errors.Join(write(report, rows, stdout), writeMarkdown(rows, *markdownPath), report.WriteFiles(*jsonPath, *htmlPath)); err != nil || runErr != nil {
 		return errors.Join(runErr, err)
 	}
 	return outcome(rows)
@@ -150,7 +144,7 @@ func scratch(parent string) (string, error) {
 }
 
 // write reports what was measured, which may be less than was to be.
-func write(report *bench.Report, rows []scenario.Row, stdout io.Writer, jsonPath, htmlPath string) error {
+func write(report *bench.Report, rows []scenario.Row, stdout io.Writer) error {
 	for _, t := range report.Targets {
 		_, _ = fmt.Fprintf(stdout, "%s %s\n", t.Name, t.Version) // checked at the next write
 	}
@@ -158,10 +152,15 @@ func write(report *bench.Report, rows []scenario.Row, stdout io.Writer, jsonPath
 		return err
 	}
 	_, _ = fmt.Fprintln(stdout)
-	if err := scenario.WriteRows(stdout, rows); err != nil {
-		return err
+	return scenario.WriteRows(stdout, rows)
+}
+
+func writeMarkdown(rows []scenario.Row, path string) error {
+	if path == "" {
+		return nil
 	}
-	return report.WriteFiles(jsonPath, htmlPath)
+	var table bytes.Buffer
+	return errors.Join(scenario.WriteMarkdown(&table, rows), os.WriteFile(path, table.Bytes(), 0o644))
 }
 
 // outcome tells whether everything was measured, and all goals are met.
