@@ -189,7 +189,7 @@ func (x *converter) dataset() error {
 		if err != nil || !ok {
 			return err
 		}
-		if e.tag>>16 <= 2 || e.tag == tagPadding {
+		if e.tag>>16 <= 2 {
 			err = x.skip(&e, x.end, 0)
 		} else {
 			err = x.element(&e, x.end, 0)
@@ -203,7 +203,7 @@ func (x *converter) dataset() error {
 func (x *converter) element(e *element, limit int64, depth int) error {
 	info := e.vr.info()
 	switch {
-	case e.tag&0xFFFF == 0: // group length
+	case e.filler():
 		return x.skip(e, limit, depth)
 	case x.asBytes[e.off]:
 		return x.value(e, UN)

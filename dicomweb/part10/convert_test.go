@@ -67,6 +67,17 @@ func TestExplicitLESaysTheSame(t *testing.T) {
 	}
 }
 
+// TestNoFillerIsConverted: group lengths would be wrong, and padding is of no use.
+func TestNoFillerIsConverted(t *testing.T) {
+	padding := implicitEl(0xFFFCFFFC, "\x00\x00")
+	out := convert(t, file(part10.ImplicitLE, implicitIDs()+
+		implicitEl(0x00400275, item(implicitEl(0x00400000, u32(0))+implicitEl(0x00400009, "id")+padding))+padding))
+	want := undefinedEl(0x00400275, "SQ", delimited(el(0x00400009, "SH", "id")))
+	if !strings.HasSuffix(string(out), want) {
+		t.Errorf("got %q, want it to end in %q", out, want)
+	}
+}
+
 func sameFrames(t *testing.T, a, b []byte, x, y *part10.Instance) {
 	if (x.Pixels == nil) != (y.Pixels == nil) {
 		t.Fatal("pixel data on one side only")

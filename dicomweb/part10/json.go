@@ -128,7 +128,7 @@ func (j *jsonWriter) nextTop() (element, bool, error) {
 		if err != nil || !ok {
 			return e, false, err
 		}
-		if e.tag>>16 > 2 && e.tag&0xFFFF != 0 && e.tag != tagPadding {
+		if e.tag>>16 > 2 && !e.filler() {
 			return e, true, nil
 		}
 		if err := j.skip(&e, j.end, 0); err != nil {
@@ -357,7 +357,7 @@ func (j *jsonWriter) item(item *element, depth int) error {
 		if !ok {
 			break
 		}
-		if e.tag&0xFFFF == 0 {
+		if e.filler() {
 			if err := j.skip(&e, item.stop, depth); err != nil {
 				return err
 			}

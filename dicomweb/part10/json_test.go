@@ -148,13 +148,14 @@ func TestHugeSequence(t *testing.T) {
 
 func TestJSONOrderAndOmissions(t *testing.T) {
 	set := el(0x00100020, "LO", "second") + el(0x00100000, "UL", u32(0)) + el(0x00100010, "PN", "first") +
-		el(0x00100020, "LO", "again") + el(0xFFFCFFFC, "OB", "\x00\x00")
+		el(0x00100020, "LO", "again") + el(0x00400275, "SQ", item(el(0x00400000, "UL", u32(0))+el(0xFFFCFFFC, "OB", "\x00\x00"))) +
+		el(0xFFFCFFFC, "OB", "\x00\x00")
 	out, err := jsonOf(file(part10.ExplicitLE, set))
 	if err != nil {
 		t.Fatal(err)
 	}
 	want := `{"00080005":{"vr":"CS","Value":["ISO_IR 192"]},"00100010":{"vr":"PN","Value":[{"Alphabetic":"first"}]},` +
-		`"00100020":{"vr":"LO","Value":["second"]}}`
+		`"00100020":{"vr":"LO","Value":["second"]},"00400275":{"vr":"SQ","Value":[{}]}}`
 	if out != want {
 		t.Errorf("got %s, want %s", out, want)
 	}

@@ -34,6 +34,9 @@ type element struct {
 // end returns the position after a value of defined length.
 func (e *element) end() int64 { return e.val + int64(e.length) }
 
+// filler reports whether the element says nothing of the object: a group length, or the padding of a data set or item.
+func (e *element) filler() bool { return e.tag&0xFFFF == 0 || e.tag == tagPadding }
+
 // coding is how elements are written (PS3.5 7.1 and 7.3).
 type coding struct {
 	explicit bool
