@@ -28,6 +28,7 @@ const (
 	spaceConflict  = 'c' // bucket, study → nothing
 	spaceIndex     = 'q' // bucket, index, value, study → hit
 	spaceTime      = 'y' // → commit time of the newest record
+	spaceHole      = 'h' // LSN → nothing: from there on the log could not be read when it was applied
 )
 
 // scatteredSpaces are those in which the keys of a study lie apart. UIDs may be random (PS3.5 B.2).
@@ -68,6 +69,8 @@ func extentPrefix(stream uint64) []byte { return catalog.AppendUint64(space(spac
 func extentKey(stream uint64, index int) []byte {
 	return binary.BigEndian.AppendUint32(extentPrefix(stream), uint32(index))
 }
+
+func holeKey(at LSN) []byte { return catalog.AppendUint64(space(spaceHole), uint64(at)) }
 
 func openKey(stream uint64) []byte { return catalog.AppendUint64(space(spaceOpen), stream) }
 

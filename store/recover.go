@@ -96,11 +96,11 @@ func (s *Store) openCatalog() error {
 	var err error
 	s.catalog, err = s.cfg.OpenCatalog(opts)
 	if err == nil {
-		if err = s.readTime(); err != nil {
+		if err = firstError(s.readTime(), s.checkHoles()); err != nil {
 			err = errors.Join(err, s.catalog.Abort())
 		}
 	}
-	if errors.Is(err, catalog.ErrCorrupt) || errors.Is(err, catalog.ErrMismatch) || errors.Is(err, ErrCorrupt) {
+	if errors.Is(err, catalog.ErrCorrupt) || errors.Is(err, catalog.ErrMismatch) || errors.Is(err, ErrCorrupt) || errors.Is(err, errFilled) {
 		s.cfg.Logger.Warn("catalog is rebuilt from the log", "reason", err)
 		if err := s.cfg.RemoveCatalog(); err != nil {
 			return fmt.Errorf("remove catalog: %w", err)
@@ -111,6 +111,42 @@ func (s *Store) openCatalog() error {
 		return fmt.Errorf("open catalog: %w", err)
 	}
 	return nil
+}
+
+// errFilled is of a catalog that was made when a part of the log was missing or damaged, which is there again: it lacks what that part says.
+var errFilled = errors.New("a part of the log that could not be read was restored")
+
+// checkHoles looks whether a segment was restored that the catalog could not learn from: errFilled.
+func (s *Store) checkHoles() error {
+	applied, _ := s.catalog.AppliedLSN()
+	s.wal.end.Store(applied) // as far as there can be holes
+	defer s.wal.end.Store(0)
+	prefix := space(spaceHole)
+	return s.scan(context.Background(), prefix, catalog.PrefixEnd(prefix), func(k, _ []byte) (bool, error) {
+		at, _, err := catalog.CutUint64(k[len(prefix):])
+		if err == nil && s.wholeAt(LSN(at)) {
+			err = errFilled
+		}
+		return true, err
+	})
+}
+
+// wholeAt tells whether the log has a whole record at an LSN.
+func (s *Store) wholeAt(lsn LSN) bool {
+	h, err := s.readHeader(lsn)
+	if err != nil || h.Type == segment.TypeFooter { // which has the LSN of the record behind it
+		return false
+	}
+	seg, err := s.wal.segmentOf(lsn)
+	if err != nil {
+		return false
+	}
+	f, err := s.wal.files.acquire(s.wal.path(seg))
+	if err != nil {
+		return false
+	}
+	defer f.release()
+	return s.payloadGood(f, int64(lsn-seg.base), h)
 }
 
 // replayer applies the log from where the catalog ends.
@@ -129,7 +165,7 @@ func (s *Store) replay(ctx context.Context) error {
 	r := &replayer{store: s, tx: s.newTxn()}
 	s.wal.end.Store(applied)
 	segs := s.wal.segs
-	if err := s.checkFiles(LSN(applied), LSN(s.site.commit.Load())); err != nil {
+	if err := r.checkFiles(LSN(applied), LSN(s.site.commit.Load())); err != nil {
 		return err
 	}
 	r.tx.damaged = len(s.damage) > 0
@@ -153,12 +189,18 @@ func (s *Store) replay(ctx context.Context) error {
 
 // checkFiles reports what is missing of the log as far as the catalog has applied it, which replay does not look at, and at its end what
 // is missing below the commit point. LSNs that are lost are not given again.
-func (s *Store) checkFiles(applied, commit LSN) error {
+func (r *replayer) checkFiles(applied, commit LSN) error {
+	s := r.store
 	var have LSN // up to which the log is there
 	segs := s.wal.segs
 	for i, seg := range segs {
 		if seg.base > have {
-			s.reportDamage(Damage{From: have, To: seg.base, Detail: "segments are missing"})
+			d := Damage{From: have, To: seg.base, Detail: "segments are missing"}
+			if seg.base > applied {
+				r.hole(d)
+			} else {
+				s.reportDamage(d)
+			}
 		}
 		size, _, err := s.cfg.FS.Stat(s.wal.path(seg))
 		if err != nil {
@@ -181,7 +223,7 @@ func (s *Store) checkFiles(applied, commit LSN) error {
 		s.wal.skipTo(applied)
 	}
 	if lost := max(have, applied); lost < commit {
-		s.reportDamage(Damage{From: lost, To: commit, Detail: "the log ends before what was acknowledged"})
+		r.hole(Damage{From: lost, To: commit, Detail: "the log ends before what was acknowledged"})
 	}
 	return nil
 }
@@ -346,8 +388,7 @@ func (t *tail) bad(ctx context.Context, from, to int64, cause error) error {
 	if err := t.applyBatch(ctx); err != nil { // what was readable of the batch
 		return err
 	}
-	t.tx.damaged = true
-	t.store.reportDamage(Damage{Segment: t.seg.name(), From: at, To: t.seg.base + LSN(to), Detail: cause.Error()})
+	t.hole(Damage{Segment: t.seg.name(), From: at, To: t.seg.base + LSN(to), Detail: cause.Error()})
 	t.store.wal.end.Store(uint64(t.seg.base) + uint64(to))
 	return nil
 }
@@ -417,8 +458,7 @@ func (t *tail) finish(last bool, fileSize int64) error {
 	end := LSN(s.wal.end.Load())
 	if !last {
 		if end < t.seg.end {
-			t.tx.damaged = true
-			s.reportDamage(Damage{Segment: t.seg.name(), From: end, To: t.seg.end, Detail: "records are missing"})
+			t.hole(Damage{Segment: t.seg.name(), From: end, To: t.seg.end, Detail: "records are missing"})
 			s.wal.end.Store(uint64(t.seg.end))
 		}
 		return nil
@@ -438,6 +478,16 @@ func (s *Store) reportDamage(d Damage) {
 	s.damage = append(s.damage, d)
 	s.metrics.corrupt()
 	s.cfg.Logger.Error("damage found", "segment", d.Segment, "from", d.From.String(), "to", d.To.String(), "detail", d.Detail)
+}
+
+// hole reports damage of what is being applied, and has the catalog remember that it lacks that.
+func (r *replayer) hole(d Damage) {
+	r.tx.damaged = true
+	r.store.reportDamage(d)
+	if d.To > d.From {
+		r.tx.Put(holeKey(d.From), nil)
+		r.records++
+	}
 }
 
 // newTxn starts collecting catalog changes.

@@ -283,3 +283,72 @@ func TestOpenEndsWithItsContext(t *testing.T) {
 		t.Error("Open goes on after its context ended")
 	}
 }
+
+// TestRestoredSegmentIsLearnt: a segment that was missing when the catalog was made, and is there again, is in the catalog at the next
+// start; one that stays away costs no start anything.
+func TestRestoredSegmentIsLearnt(t *testing.T) {
+	for name, lost := range map[string]int{"first": 0, "middle": 1, "last": 2} {
+		for _, kept := range []int{-1, 0, 100 << 10} { // bytes of the file, or no file
+			t.Run(fmt.Sprint(name, kept), func(t *testing.T) {
+				fs, d := vfs.NewMem(), catalog.NewMemDisk()
+				cfg := memConfig(fs, d)
+				cfg.SegmentBytes = 1 << 20
+				rebuilt := 0
+				cfg.RemoveCatalog = func() error { rebuilt++; d.Reset(); return nil }
+				s := openIn(t, cfg)
+				n := 0
+				for ; len(s.wal.segs) < 3 || n%5 != 0; n++ {
+					mustPut(t, s, &Put{Key: Key{Bucket: "plain", Name: fmt.Sprint(n)}, Body: strings.NewReader(strings.Repeat("x", 300<<10)), Size: 300 << 10})
+				}
+				WaitSealed(s)
+				path := s.wal.path(s.wal.segs[lost])
+				whole, err := vfs.ReadFile(fs, path, 1<<30)
+				if err := errors.Join(err, s.Close(), fs.Remove(path)); err != nil {
+					t.Fatal(err)
+				}
+				write := func(b []byte) {
+					f, err := fs.Create(path)
+					if err == nil {
+						_, err = f.WriteAt(b, 0)
+						err = errors.Join(err, f.Sync(), f.Close())
+					}
+					if err != nil {
+						t.Fatal(err)
+					}
+				}
+				if kept >= 0 {
+					write(whole[:kept])
+				}
+				d.Reset()
+				for i := range 3 {
+					s := openIn(t, cfg)
+					if _, err := s.Bucket(t.Context(), "dicom"); len(s.Damage()) == 0 && i == 0 || err != nil {
+						t.Fatalf("damage %v, %v", s.Damage(), err)
+					}
+					mustPut(t, s, &Put{Key: Key{Bucket: "plain", Name: fmt.Sprint("later", i)}, Body: strings.NewReader("x"), Size: 1})
+					if err := s.Close(); err != nil {
+						t.Fatal(err)
+					}
+				}
+				if rebuilt > 0 {
+					t.Errorf("the catalog was made anew %d times, with the segment still missing", rebuilt)
+				}
+				if kept >= 0 {
+					if err := fs.Remove(path); err != nil {
+						t.Fatal(err)
+					}
+				}
+				write(whole)
+				s = openIn(t, cfg)
+				for i := range n {
+					if _, err := s.Head(t.Context(), Key{Bucket: "plain", Name: fmt.Sprint(i)}); err != nil {
+						t.Errorf("object %d: %v", i, err)
+					}
+				}
+				if r, err := s.Verify(t.Context(), nil); err != nil || !r.Clean() || r.Objects != int64(n)+3 {
+					t.Errorf("verify: %+v, %v", r, err)
+				}
+			})
+		}
+	}
+}
