@@ -7,6 +7,8 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"os"
 	"os/exec"
 	"strings"
@@ -226,6 +228,27 @@ func render(t *testing.T, url string) (dom, log string) {
 		t.Fatalf("chromium: %v\n%s", err, errOut.String())
 	}
 	return out.String(), errOut.String()
+}
+
+// TestPageOfAStartingServer: an open page tells that the server starts, in words.
+func TestPageOfAStartingServer(t *testing.T) {
+	behind, err := url.Parse(start(t, console.Config{Source: healthy(), NoAuth: true}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	proxy := httputil.NewSingleHostReverseProxy(behind)
+	front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != console.StatusPath {
+			proxy.ServeHTTP(w, r)
+			return
+		}
+		w.Header().Set("Gantry-State", "starting")
+		w.WriteHeader(http.StatusServiceUnavailable)
+	}))
+	defer front.Close()
+	if dom, _ := render(t, front.URL+"/"); !strings.Contains(dom, "✕ The server is starting.</p>") {
+		t.Error(dom)
+	}
 }
 
 func TestPageInABrowser(t *testing.T) {

@@ -128,8 +128,9 @@
   async function refresh() {
     try {
       const r = await fetch(source, { cache: "no-store", signal: AbortSignal.timeout(10000) });
-      if (!r.ok) fail(r.status === 401 ? "The key was not accepted." : `The server answered ${r.status}.`);
-      else show(await r.json());
+      if (r.ok) show(await r.json());
+      else if (r.headers.get("Gantry-State") === "starting") fail("The server is starting.");
+      else fail(r.status === 401 ? "The key was not accepted." : `The server answered ${r.status}.`);
     } catch {
       fail("The server does not answer.");
     }
