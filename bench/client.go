@@ -13,10 +13,12 @@ import (
 	"net"
 	"net/http/httputil"
 	"net/url"
+	"os"
 	"strconv"
 	"strings"
 	"syscall"
 	"time"
+	"unicode"
 
 	"golang.org/x/sys/unix"
 )
@@ -43,7 +45,8 @@ type client struct {
 	raw    syscall.RawConn // of conn; nil under TLS
 	gather int             // bytes of the body for which the kernel wakes the client
 	reader *bufio.Reader
-	used   bool // the connection has answered before, so it may have been closed by the server since
+	used   bool  // the connection has answered before, so it may have been closed by the server since
+	again  int64 // requests that were sent again because it was
 	head   []byte
 	body   []byte
 	vec    net.Buffers
@@ -165,9 +168,10 @@ func (c *client) do(ctx context.Context, req *request) (*response, error) {
 		}
 		resp, started, err := c.roundTrip(ctx, req)
 		if err != nil {
-			stale := c.used && !started
+			stale := c.used && !started && !errors.Is(err, os.ErrDeadlineExceeded)
 			c.close()
 			if stale && ctx.Err() == nil {
+				c.again++
 				continue
 			}
 			return nil, err
@@ -393,13 +397,19 @@ func (c *client) finishChunked(resp *response) error {
 	return errProtocol
 }
 
-// want turns an unexpected status into an error that quotes the start of the answer.
+// want turns an unexpected status into an error that quotes the start of the answer, but nothing that a terminal would obey.
 func (r *response) want(status ...int) error {
 	for _, s := range status {
 		if r.status == s {
 			return nil
 		}
 	}
-	text := strings.Join(strings.Fields(string(r.body[:min(len(r.body), 200)])), " ")
+	text := strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return ' '
+		}
+		return r
+	}, string(r.body[:min(len(r.body), 200)]))
+	text = strings.Join(strings.Fields(text), " ")
 	return fmt.Errorf("status %d: %s", r.status, text)
 }

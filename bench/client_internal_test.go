@@ -15,6 +15,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/iotest"
 	"testing/synctest"
@@ -179,8 +180,36 @@ func TestClientDialsAgainWhenServerClosedIdleConnection(t *testing.T) {
 		}
 		srv.CloseClientConnections()
 	}
-	if served != 3 {
-		t.Errorf("served %d requests, want 3", served)
+	if served != 3 || c.again != 2 {
+		t.Errorf("served %d requests, want 3; %d were sent again, want 2", served, c.again)
+	}
+}
+
+// TestClientWaitsOnce for an answer that does not come: the connection is not idle, and the request not to be repeated.
+func TestClientWaitsOnce(t *testing.T) {
+	var asked atomic.Int64
+	release := make(chan struct{})
+	srv := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+		if asked.Add(1) > 1 {
+			<-release
+		}
+	}))
+	defer srv.Close()
+	defer close(release)
+	c := testClient(t, srv.URL)
+	if _, err := c.do(t.Context(), &request{method: "GET", path: "/"}); err != nil {
+		t.Fatal(err)
+	}
+	c.timeout = 50 * time.Millisecond
+	if _, err := c.do(t.Context(), &request{method: "GET", path: "/"}); !errors.Is(err, os.ErrDeadlineExceeded) || asked.Load() != 2 {
+		t.Errorf("%v after %d requests", err, asked.Load())
+	}
+}
+
+func TestErrorsQuoteNothingThatTerminalsObey(t *testing.T) {
+	r := &response{status: 503, body: []byte("\x1b[2J\x07Slow\r\n Dówn\x9b")}
+	if err := r.want(200); err.Error() != "status 503: [2J Slow Dówn\ufffd" {
+		t.Errorf("%q", err)
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -55,6 +56,14 @@ type worker struct {
 	errors   int64
 	streak   int // errors in a row
 	texts    map[string]bool
+}
+
+// clients are all that the worker has: none if it is a yardstick's.
+func (w *worker) clients() []*client {
+	if w.client == nil {
+		return nil
+	}
+	return slices.Concat([]*client{w.client}, w.more)
 }
 
 func (w *worker) note(since time.Duration, latency time.Duration, m moved) {
@@ -118,6 +127,7 @@ type Result struct {
 	Objects       int64        `json:"objects"`
 	Bytes         int64        `json:"bytes"`
 	Errors        int64        `json:"errors"`
+	SentAgain     int64        `json:"sent_again,omitempty"` // requests, on new connections, for the server had closed theirs without an answer
 	ErrorTexts    []string     `json:"error_texts,omitempty"`
 	OpsPerSecond  float64      `json:"ops_per_s"`
 	ObjsPerSecond float64      `json:"objects_per_s"`
@@ -235,6 +245,9 @@ func summarise(workers []*worker, seconds float64) *Result {
 		res.Objects += w.total.objects
 		res.Bytes += w.total.bytes
 		res.Errors += w.errors
+		for _, c := range w.clients() {
+			res.SentAgain += c.again
+		}
 		for t := range w.texts {
 			if len(texts) < maxErrorTexts {
 				texts[t] = true

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -208,7 +207,7 @@ func (s *Session) openStudy(ctx context.Context, w *worker, st *Study) (moved, e
 		return moved{}, err
 	}
 	total.bytes += m.bytes
-	bytes, err := inParallel(slices.Concat([]*client{w.client}, w.more), jobs)
+	bytes, err := inParallel(w.clients(), jobs)
 	return moved{1, total.bytes + bytes}, err
 }
 

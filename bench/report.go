@@ -65,24 +65,34 @@ func WriteResults(w io.Writer, results []*Result) error {
 		return err
 	}
 	for _, r := range results {
-		if len(r.Steps) > 0 {
-			if _, err := fmt.Fprintln(w, r.stepLine()); err != nil {
-				return err
-			}
-		}
-		if r.NotBegun > 0 {
-			if _, err := fmt.Fprintf(w, "%s %s: too slow for this rate: %d operations were not begun in time, and have no latency\n",
-				r.Target, r.name(), r.NotBegun); err != nil {
-				return err
-			}
-		}
-		for _, text := range r.ErrorTexts {
-			if _, err := fmt.Fprintf(w, "%s %s: %s\n", r.Target, r.Workload, text); err != nil {
+		for _, note := range r.notes() {
+			if _, err := fmt.Fprintln(w, note); err != nil {
 				return err
 			}
 		}
 	}
 	return nil
+}
+
+// notes are what has no column.
+func (r *Result) notes() []string {
+	var out []string
+	add := func(format string, args ...any) {
+		out = append(out, r.Target+" "+r.name()+": "+fmt.Sprintf(format, args...))
+	}
+	if len(r.Steps) > 0 {
+		out = append(out, r.stepLine())
+	}
+	if r.NotBegun > 0 {
+		add("too slow for this rate: %d operations were not begun in time, and have no latency", r.NotBegun)
+	}
+	if r.SentAgain > 0 {
+		add("%d requests were sent again: the server had closed their connections without an answer", r.SentAgain)
+	}
+	for _, text := range r.ErrorTexts {
+		add("%s", text)
+	}
+	return out
 }
 
 // name is the workload with all that tells it from others.

@@ -55,6 +55,8 @@ func (s *Session) put(ctx context.Context, w *worker, key string, name uint64, s
 	return moved{1, size}, resp.want(200)
 }
 
+var errOtherBytes = errors.New("wrong bytes: as many as were stored, but others")
+
 func (s *Session) get(ctx context.Context, w *worker, key string, name uint64, size int64) (moved, error) {
 	resp, err := w.client.do(ctx, &request{method: "GET", path: key, use: sumOnly})
 	if err != nil {
@@ -64,20 +66,27 @@ func (s *Session) get(ctx context.Context, w *worker, key string, name uint64, s
 		return moved{}, err
 	}
 	w.parts = s.objectParts(w.parts, name, size)
-	if resp.size != size || resp.crc != s.objectCRC(w.parts) {
+	switch {
+	case resp.size != size:
 		return moved{}, fmt.Errorf("wrong bytes: %d of %d", resp.size, size)
+	case resp.crc != s.objectCRC(w.parts):
+		return moved{}, errOtherBytes
 	}
 	return moved{1, size}, nil
 }
 
-// makeBucket makes the session's bucket unless it is there.
+// makeBucket makes the session's bucket unless it is there: who may use a bucket may not always make one.
 func (s *Session) makeBucket(ctx context.Context) error {
 	c, err := s.newClient(true)
 	if err != nil {
 		return err
 	}
 	defer c.close()
-	resp, err := c.do(ctx, &request{method: "PUT", path: "/" + s.target.Bucket})
+	resp, err := c.do(ctx, &request{method: "HEAD", path: "/" + s.target.Bucket})
+	if err == nil && resp.status == 200 {
+		return nil
+	}
+	resp, err = c.do(ctx, &request{method: "PUT", path: "/" + s.target.Bucket})
 	if err != nil {
 		return jobError("make bucket", err)
 	}

@@ -274,8 +274,7 @@ func (t Target) client(s3 bool, timeout time.Duration) (*client, error) {
 
 func closeWorkers(workers []*worker) {
 	for _, w := range workers {
-		w.client.close()
-		for _, c := range w.more {
+		for _, c := range w.clients() {
 			c.close()
 		}
 	}

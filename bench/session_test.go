@@ -49,7 +49,7 @@ func (f *fakeS3) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 		body := slices.Clone(a.Body)
-		if f.wrong.Load() {
+		if f.wrong.Load() && len(body) > 0 {
 			body[len(body)/2] ^= 1
 		}
 		_, _ = w.Write(body)
@@ -99,6 +99,24 @@ func TestS3Workloads(t *testing.T) {
 	}
 	if _, err := s.Run(t.Context(), bench.Step{Workload: "qido"}); err == nil {
 		t.Error("a DICOMweb workload ran without a DICOMweb endpoint")
+	}
+}
+
+// TestBucketThatMayNotBeMade is there and may be used, by a key that may make none.
+func TestBucketThatMayNotBeMade(t *testing.T) {
+	f := &fakeS3{Memory: bench.NewMemory()}
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch {
+		case r.URL.Path != "/given":
+			f.ServeHTTP(w, r)
+		case r.Method != "HEAD":
+			w.WriteHeader(http.StatusForbidden)
+		}
+	}))
+	defer srv.Close()
+	s := bench.NewSession(bench.Target{S3: srv.URL, Bucket: "given"}, bench.NewGenerator(1), nil)
+	if res, err := s.Run(t.Context(), bench.Step{Workload: "s3-get", Count: 20, Size: 100, Objects: 5}); err != nil || res.Errors > 0 {
+		t.Errorf("%+v, %v", res, err)
 	}
 }
 

@@ -35,7 +35,10 @@ func fetch(ctx context.Context, c *client, path, accept string, want fingerprint
 		return moved{}, err
 	}
 	got := resp.parts
-	if got != want {
+	switch {
+	case got.count == want.count && got.bytes == want.bytes && got != want:
+		return moved{}, errOtherBytes
+	case got != want:
 		return moved{}, fmt.Errorf("wrong bytes: %d parts of %d bytes, want %d of %d",
 			got.count, got.bytes, want.count, want.bytes)
 	}
