@@ -13,7 +13,9 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -281,6 +283,44 @@ func TestHistogramQuantiles(t *testing.T) {
 	}
 	if n != whole.n {
 		t.Errorf("distribution holds %d of %d", n, whole.n)
+	}
+}
+
+// TestPlots: bars stay within the frame and next to each other, labels within the margin, and what is shown is a rate whatever the last slot's
+// width.
+func TestPlots(t *testing.T) {
+	var h histogram
+	for d := 90 * time.Microsecond; d < 3*time.Second; d += d/50 + 1 {
+		h.add(d)
+	}
+	r := &Result{Workload: "stow", PerRequest: 20, RateWanted: 9, Distribution: h.distribution(), Seconds: .1, ObjsPerSecond: 12e6,
+		Timeline: []Point{{Objects: 1_200_000}}}
+	for i, b := range r.Distribution[1:] {
+		if b.from() != r.Distribution[i].Millis {
+			t.Errorf("bar from %g, the one before ends at %g", b.from(), r.Distribution[i].Millis)
+		}
+	}
+	for _, svg := range []string{string(latencyPlot(r)), string(throughputPlot(r))} {
+		for _, m := range regexp.MustCompile(`rect x="([-0-9.]+)"`).FindAllStringSubmatch(svg, -1) {
+			if x, err := strconv.ParseFloat(m[1], 64); err != nil || x < plotMargin || x > plotWidth-plotMargin {
+				t.Errorf("a bar at %s", m[1])
+			}
+		}
+	}
+	if svg := string(throughputPlot(r)); !strings.Contains(svg, ">12.0M<") {
+		t.Errorf("12 million a second, for 0.1 s: %s", svg)
+	}
+	r = &Result{Seconds: 1.05, Timeline: []Point{{0, 50, 0}, {.25, 50, 0}, {.5, 50, 0}, {.75, 50, 0}, {1, 10, 0}}}
+	if svg := string(throughputPlot(r)); !strings.Contains(svg, ">200<") || strings.Count(svg, "<rect") != 4 ||
+		strings.Count(svg, `height="96.0" fill`) != 4 {
+		t.Errorf("an even 200/s: %s", svg)
+	}
+	var page strings.Builder
+	if err := (&Report{Results: []*Result{r, {Workload: "stow", PerRequest: 20, RateWanted: 9, Target: "<b>"}}}).WriteHTML(&page); err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(page.String(), "&lt;b&gt;: stow ×20 @9/s") {
+		t.Error("the heading does not tell what was measured, or not as text")
 	}
 }
 

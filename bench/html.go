@@ -23,7 +23,7 @@ func (r *Report) WriteHTML(w io.Writer) error {
 }
 
 var page = template.Must(template.New("report").Funcs(template.FuncMap{
-	"latency": latencyPlot, "throughput": throughputPlot,
+	"latency": latencyPlot, "throughput": throughputPlot, "name": (*Result).name,
 }).Parse(`<!DOCTYPE html>
 <html lang="en"><meta charset="utf-8"><title>bench {{.Started}}</title>
 <style>
@@ -34,7 +34,7 @@ h2{flex-basis:100%;font-size:1rem;margin:.5rem 0 0}svg{background:#f9fafb;border
 </style>
 <h1>bench, {{.Started.Format "2006-01-02 15:04 UTC"}}</h1>
 <pre>{{.Table}}</pre>
-{{range .All}}<section><h2>{{.Target}}: {{.Workload}}{{if .SizeBytes}}, {{.SizeBytes}} B{{end}}, {{.Concurrency}} workers</h2>
+{{range .All}}<section><h2>{{.Target}}: {{name .}}, {{.Concurrency}} workers</h2>
 {{latency .}}{{throughput .}}</section>
 {{end}}</html>
 `))
@@ -81,16 +81,16 @@ func latencyPlot(r *Result) template.HTML {
 	if len(r.Distribution) == 0 {
 		return p.svg()
 	}
-	low := math.Floor(math.Log10(r.Distribution[0].Millis))
+	low := math.Floor(math.Log10(r.Distribution[0].from()))
 	high := math.Max(math.Ceil(math.Log10(r.Distribution[len(r.Distribution)-1].Millis)), low+1)
 	var most int64
 	for _, b := range r.Distribution {
 		most = max(most, b.Count)
 	}
-	p.top = fmt.Sprint(most)
+	p.top = axisLabel(float64(most))
+	x := func(millis float64) float64 { return (math.Log10(millis) - low) / (high - low) }
 	for _, b := range r.Distribution {
-		x := (math.Log10(b.Millis) - low) / (high - low)
-		p.bars = append(p.bars, [3]float64{x - .05/(high-low), x, float64(b.Count) / float64(most)})
+		p.bars = append(p.bars, [3]float64{x(b.from()), x(b.Millis), float64(b.Count) / float64(most)})
 	}
 	for e := low; e <= high; e++ {
 		p.ticks[(e-low)/(high-low)] = fmt.Sprint(math.Pow(10, e))
@@ -103,14 +103,36 @@ func throughputPlot(r *Result) template.HTML {
 	step := timelineStep.Seconds()
 	p := plot{title: fmt.Sprintf("objects/s over time: %s on average", short(r.ObjsPerSecond)),
 		ticks: map[float64]string{0: "0 s", 1: short(r.Seconds) + " s"}}
-	var most int64 = 1
+	type slot struct{ from, to, objects float64 }
+	var slots []slot
 	for _, t := range r.Timeline {
-		most = max(most, t.Objects)
+		s := slot{t.Seconds, min(t.Seconds+step, r.Seconds), float64(t.Objects)}
+		if last := len(slots) - 1; last >= 0 && s.to-s.from < step/2 { // the end: too short for a rate of its own
+			slots[last].to, slots[last].objects = s.to, slots[last].objects+s.objects
+			continue
+		}
+		slots = append(slots, s)
 	}
-	p.top = short(float64(most) / step)
-	for _, t := range r.Timeline {
-		p.bars = append(p.bars, [3]float64{t.Seconds / r.Seconds, math.Min((t.Seconds+step)/r.Seconds, 1),
-			float64(t.Objects) / float64(most)})
+	var most float64
+	for _, s := range slots {
+		most = max(most, s.objects/(s.to-s.from))
+	}
+	p.top = axisLabel(most)
+	for _, s := range slots {
+		p.bars = append(p.bars, [3]float64{s.from / r.Seconds, s.to / r.Seconds, s.objects / (s.to - s.from) / max(most, 1e-9)})
 	}
 	return p.svg()
+}
+
+// axisLabel is a number of few enough digits for the margin.
+func axisLabel(v float64) string {
+	switch {
+	case v >= 1e7:
+		return short(v/1e6) + "M"
+	case v >= 1e4:
+		return short(v/1e3) + "k"
+	case v == math.Trunc(v):
+		return fmt.Sprintf("%.0f", v)
+	}
+	return short(v)
 }

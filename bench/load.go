@@ -279,17 +279,25 @@ func summarise(workers []*worker, seconds float64) *Result {
 
 func millis(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
 
-// distribution joins buckets until each is about 10% wide, which is as fine as a plot shows.
+// joined is how many buckets of a histogram make one of a distribution, which is about 10% wide: as fine as a plot shows.
+const joined = 1 << subBits / 8
+
+// from is the latency, in ms, above which the bucket's are.
+func (b Bucket) from() float64 {
+	top := time.Duration(math.Round(b.Millis * float64(time.Millisecond)))
+	return millis(max(bucketTop(max(bucketOf(top)-joined, 0)), 1))
+}
+
+// distribution is what a plot shows.
 func (h *histogram) distribution() []Bucket {
 	var out []Bucket
-	const join = 1 << subBits / 8
-	for i := 0; i < len(h.counts); i += join {
+	for i := 0; i < len(h.counts); i += joined {
 		var n int64
-		for _, c := range h.counts[i:min(i+join, len(h.counts))] {
+		for _, c := range h.counts[i:min(i+joined, len(h.counts))] {
 			n += c
 		}
 		if n > 0 {
-			out = append(out, Bucket{Millis: millis(bucketTop(i + join - 1)), Count: n})
+			out = append(out, Bucket{Millis: millis(bucketTop(i + joined - 1)), Count: n})
 		}
 	}
 	return out
