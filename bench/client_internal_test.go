@@ -412,6 +412,12 @@ func TestUsageOfThisProcess(t *testing.T) {
 	if u.CPUSeconds < .02 || u.CPUSeconds > 10 || u.RssAnonBytes < 1<<20 || u.RSSBytes < u.RssAnonBytes {
 		t.Errorf("implausible: %+v", u)
 	}
+	if s := u.columns(); strings.Contains(s, "?") {
+		t.Errorf("of our own process, the disk is unknown: %s", s)
+	}
+	if s := (&ServerUsage{DiskUnknown: true}).columns(); s != "0\t0\t?" {
+		t.Errorf("of another user's process: %s", s)
+	}
 	if _, err := usageOf([]int{1 << 30}); err == nil {
 		t.Error("usage of a process that does not exist")
 	}

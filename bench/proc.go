@@ -19,6 +19,7 @@ type usage struct {
 	cpu                time.Duration
 	rss, rssAnon       int64 // bytes, now
 	written, readBytes int64 // bytes that reached or left the disk
+	diskUnknown        bool  // the kernel tells these only to who may trace the process
 }
 
 // usageOf adds up processes, of which the first must exist.
@@ -37,6 +38,7 @@ func usageOf(pids []int) (usage, error) {
 		total.rssAnon += u.rssAnon
 		total.written += u.written
 		total.readBytes += u.readBytes
+		total.diskUnknown = total.diskUnknown || u.diskUnknown
 	}
 	return total, nil
 }
@@ -63,6 +65,8 @@ func processUsage(pid int) (usage, error) {
 	u.rssAnon = 1024 * procField(dir+"/status", "RssAnon:")
 	u.written = procField(dir+"/io", "write_bytes:")
 	u.readBytes = procField(dir+"/io", "read_bytes:")
+	_, err = os.ReadFile(dir + "/io")
+	u.diskUnknown = err != nil
 	return u, nil
 }
 
@@ -71,7 +75,7 @@ func statFields(stat []byte) []string {
 	return strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
 }
 
-// procField returns a number from a file of "name value" lines, 0 if it cannot be read (io needs the same user).
+// procField returns a number from a file of "name value" lines, 0 if it cannot be read.
 func procField(path, name string) int64 {
 	text, err := os.ReadFile(path)
 	if err != nil {
@@ -131,12 +135,13 @@ func clientCPU() time.Duration {
 // ServerUsage is what the server's processes used during one measurement.
 type ServerUsage struct {
 	CPUSeconds   float64 `json:"cpu_seconds"`
-	RSSBytes     int64   `json:"rss_bytes"`           // largest seen
-	RssAnonBytes int64   `json:"rss_anon_bytes"`      // largest seen
-	WrittenBytes int64   `json:"disk_written_bytes"`  // given to the disk, file system overhead included
-	ReadBytes    int64   `json:"disk_read_bytes"`     // fetched from the disk, so not from the page cache
-	CPUPerOp     float64 `json:"cpu_us_per_op"`       // microseconds
-	WrittenPerOp float64 `json:"disk_written_per_op"` // bytes
+	RSSBytes     int64   `json:"rss_bytes"`              // largest seen
+	RssAnonBytes int64   `json:"rss_anon_bytes"`         // largest seen
+	WrittenBytes int64   `json:"disk_written_bytes"`     // given to the disk, file system overhead included
+	ReadBytes    int64   `json:"disk_read_bytes"`        // fetched from the disk, so not from the page cache
+	CPUPerOp     float64 `json:"cpu_us_per_op"`          // microseconds
+	WrittenPerOp float64 `json:"disk_written_per_op"`    // bytes
+	DiskUnknown  bool    `json:"disk_unknown,omitempty"` // the three above are 0 because the process is another user's
 }
 
 // watch samples the memory of pid until stopped, and returns what was used meanwhile.
@@ -180,6 +185,7 @@ func watch(ctx context.Context, pid int) func() (*ServerUsage, error) {
 			RssAnonBytes: max(peak.rssAnon, after.rssAnon),
 			WrittenBytes: after.written - before.written,
 			ReadBytes:    after.readBytes - before.readBytes,
+			DiskUnknown:  before.diskUnknown || after.diskUnknown,
 		}, nil
 	}
 }

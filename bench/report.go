@@ -114,7 +114,11 @@ func (u *ServerUsage) columns() string {
 	if u == nil {
 		return "-\t-\t-"
 	}
-	return fmt.Sprintf("%.0f\t%.0f\t%.0f", u.CPUPerOp, float64(u.RssAnonBytes)/1e6, u.WrittenPerOp)
+	written := fmt.Sprintf("%.0f", u.WrittenPerOp)
+	if u.DiskUnknown {
+		written = "?"
+	}
+	return fmt.Sprintf("%.0f\t%.0f\t%s", u.CPUPerOp, float64(u.RssAnonBytes)/1e6, written)
 }
 
 // short gives a number three significant digits.
