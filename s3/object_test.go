@@ -100,7 +100,7 @@ func TestRanges(t *testing.T) {
 		}
 		s.do("HEAD", "/data/o", "", with("Range", c.header)).want(206, "").wantHeader("Content-Length", itoa(len(c.want)))
 	}
-	for _, h := range []string{"bytes=0-1,3-4", "bytes=4-2", "bytes=a-b", "lines=1-2", "bytes=", "bytes=-", "bytes=--1"} {
+	for _, h := range []string{"bytes=0-1,3-4", "bytes=4-2", "bytes=a-b", "lines=1-2", "bytes=", "bytes=-", "bytes=--1", "bytes= -1"} {
 		if a := s.do("GET", "/data/o", "", with("Range", h)).want(200, ""); a.body != body {
 			t.Errorf("%s: got %q, want the whole", h, a.body)
 		}

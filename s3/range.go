@@ -17,7 +17,7 @@ func parseRange(h string, size int64) (s span, ok bool, err error) {
 	if !isBytes || strings.Contains(spec, ",") {
 		return span{}, false, nil
 	}
-	first, last, found := strings.Cut(strings.TrimSpace(spec), "-")
+	first, last, found := strings.Cut(spec, "-")
 	if !found {
 		return span{}, false, nil
 	}
