@@ -159,7 +159,10 @@ func (b *body) expect(r *request) error {
 	}
 	named := r.amzHeader("x-amz-sdk-checksum-algorithm")
 	if named == "" {
-		return nil
+		if b.algorithm == checksum.None {
+			b.algorithm, err = r.namedAlgorithm()
+		}
+		return err
 	}
 	a, ok := checksum.Parse(named)
 	switch {

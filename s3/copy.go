@@ -74,7 +74,7 @@ func (g *Gateway) copyObject(r *request) error {
 	if err != nil {
 		return err
 	}
-	algorithm, err := r.copyAlgorithm()
+	algorithm, err := r.namedAlgorithm()
 	if err != nil {
 		return err
 	}
@@ -114,8 +114,8 @@ func (g *Gateway) copyObject(r *request) error {
 	return nil
 }
 
-// copyAlgorithm reads which checksum the copy shall have; None means that of the source.
-func (r *request) copyAlgorithm() (checksum.Algorithm, error) {
+// namedAlgorithm reads which checksum an object shall have that comes without one; None means the default, or that of the source of a copy.
+func (r *request) namedAlgorithm() (checksum.Algorithm, error) {
 	v := r.amzHeader("x-amz-checksum-algorithm")
 	if v == "" {
 		return checksum.None, nil
