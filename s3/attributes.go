@@ -14,7 +14,7 @@ func (r *request) parseAttributes() (a attributes, err error) {
 	const name = "x-amz-object-attributes"
 	found := false
 	for i := range r.amz {
-		if r.amz[i].name != name {
+		if r.amz[i].name != name || r.amz[i].value == "" {
 			continue
 		}
 		for v := range strings.SplitSeq(r.amz[i].value, ",") {

@@ -118,10 +118,10 @@ func parseTags(raw string) (map[string]string, error) {
 	}
 	tags := make(map[string]string, len(q))
 	for _, p := range q {
-		if _, twice := tags[p.Name]; twice {
+		if _, twice := tags[p.Name]; twice || p.Name == "" {
 			return nil, bad()
 		}
-		if n := utf8.RuneCountInString(p.Name); n == 0 || n > maxTagKey || !utf8.ValidString(p.Name) {
+		if utf8.RuneCountInString(p.Name) > maxTagKey || !utf8.ValidString(p.Name) {
 			return nil, newError(codeInvalidTag, "The TagKey you have provided is invalid")
 		}
 		if strings.HasPrefix(p.Name, "aws:") {

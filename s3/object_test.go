@@ -76,7 +76,9 @@ func TestMetadata(t *testing.T) {
 	s.do("PUT", "/data/big", "x", with("X-Amz-Meta-a", strings.Repeat("v", 2047))).want(200, "")
 	s.do("PUT", "/data/big", "x", with("X-Amz-Meta-a", strings.Repeat("v", 2048))).want(400, "MetadataTooLarge")
 	s.do("PUT", "/data/o", "x", with("X-Amz-Storage-Class", "COLD")).want(400, "InvalidStorageClass")
-	s.do("PUT", "/data/o", "x", with("X-Amz-Tagging", "a=1&a=2")).want(400, "InvalidArgument")
+	for _, tags := range []string{"a=1&a=2", "=", "a=1&=2", "a%"} {
+		s.do("PUT", "/data/o", "x", with("X-Amz-Tagging", tags)).want(400, "InvalidArgument")
+	}
 	s.do("PUT", "/data/o", "x", with("X-Amz-Tagging", "aws:cost=1")).want(400, "InvalidTag")
 	s.do("PUT", "/data/only", "x", with("Content-Encoding", "aws-chunked")).want(200, "")
 	s.do("GET", "/data/only", "").wantHeader("Content-Encoding", "")

@@ -118,6 +118,7 @@ func TestMultipart(t *testing.T) {
 		wantBody("<ETag>" + etag + "</ETag>").wantBody("<PartsCount>3</PartsCount>").wantBody("<IsTruncated>true</IsTruncated>").
 		wantBody("<ObjectSize>" + itoa(len(whole)) + "</ObjectSize>").wantBody("<ChecksumType>FULL_OBJECT</ChecksumType>")
 	s.do("GET", target+"?attributes", "").want(400, "InvalidRequest")
+	s.do("GET", target+"?attributes", "", with("X-Amz-Object-Attributes", "")).want(400, "InvalidRequest")
 }
 
 func TestMultipartRefusals(t *testing.T) {
