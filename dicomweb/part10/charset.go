@@ -16,7 +16,7 @@ import (
 // Charset decodes text of a Specific Character Set (0008,0005) (PS3.3 C.12.1.1.2) to
 // UTF-8. Bytes that the set does not define become U+FFFD; an unknown or absent set is
 // read as UTF-8 where the text is valid UTF-8, else as ISO 8859-1: text is never refused.
-// So is what is valid UTF-8 where no declared set has an upper half.
+// So are bytes with the high bit set where no declared set has an upper half.
 type Charset struct {
 	kind   charsetKind
 	single *charmap.Charmap  // of singleByte
@@ -27,7 +27,7 @@ type Charset struct {
 type charsetKind uint8
 
 const (
-	guessed    charsetKind = iota // none declared, or none that we know
+	guessed    charsetKind = iota // none declared
 	utf8Set                       // ISO_IR 192
 	singleByte                    // one 8-bit set without code extensions
 	multiByte                     // GB18030, GBK
@@ -97,11 +97,10 @@ func ParseCharset(declared string) *Charset {
 		return c
 	}
 	terms := strings.Split(declared, `\`)
-	if len(terms) == 1 && !strings.HasPrefix(normalTerm(terms[0]), "ISO 2022") {
+	if len(terms) == 1 {
 		if c := charsets[normalTerm(terms[0])]; c != nil {
 			return c
 		}
-		return guessedCharset
 	}
 	c := &Charset{kind: iso2022, g0: ascii}
 	for i, t := range terms {
@@ -110,13 +109,15 @@ func ParseCharset(declared string) *Charset {
 	return c
 }
 
-// normalTerm repairs the usual misspellings: ISO-IR 100, ISO_IR100, iso_ir 100, ISO IR 192.
+// normalTerm repairs the usual misspellings: ISO-IR 100, ISO_IR100, iso_ir 100, ISO IR 192, ISO 2022 58, GB2312 (of which GBK is a superset).
 func normalTerm(t string) string {
 	t = strings.ToUpper(strings.Trim(t, " \x00"))
 	squeezed := strings.NewReplacer("_", "", "-", "", " ", "").Replace(t)
 	switch {
-	case strings.HasPrefix(squeezed, "ISO2022IR"):
-		return "ISO 2022 IR " + squeezed[len("ISO2022IR"):]
+	case squeezed == "GB2312" || squeezed == "ISO2022GBK":
+		return "GBK"
+	case strings.HasPrefix(squeezed, "ISO2022"):
+		return "ISO 2022 IR " + strings.TrimPrefix(squeezed[len("ISO2022"):], "IR")
 	case strings.HasPrefix(squeezed, "ISOIR"):
 		return "ISO_IR " + squeezed[len("ISOIR"):]
 	case squeezed == "UTF8":
@@ -295,6 +296,8 @@ func appendRun(dst, raw []byte, set codeSet) ([]byte, int) {
 		return append(dst, b), 1
 	case set.id == setSingle:
 		return utf8.AppendRune(dst, set.single.DecodeByte(b)), 1
+	case set.id == setNone:
+		return utf8.AppendRune(dst, rune(b)), 1 // ISO 8859-1
 	}
 	return utf8.AppendRune(dst, utf8.RuneError), 1
 }

@@ -37,7 +37,11 @@ func TestCharsets(t *testing.T) {
 		{"ISO_IR 192", "bad \xff\xfe", "bad \ufffd\ufffd"},
 		{`\ISO 2022 IR 87`, "\x1b$B;", "\ufffd"},
 		// Where no code has an upper half, UTF-8 can be nothing else.
-		{`\ISO_IR 192`, "Müller=王^小东", "Müller=王^小东"}, {`\ISO 2022 IR 87`, "王", "王"}, {`\ISO_IR 192`, "M\xfcller", "M\ufffdller"},
+		{`\ISO_IR 192`, "Müller=王^小东", "Müller=王^小东"}, {`\ISO 2022 IR 87`, "王", "王"}, {`\ISO_IR 192`, "M\xfcller", "Müller"},
+		// Terms that are none, but leave no doubt.
+		{"ISO_IR 149", "\xc8\xab", "홍"}, {"ISO_IR 58", "\xd5\xc5", "张"}, {"ISO 2022 58", "\x1b$)A\xd5\xc5", "张"}, {"ISO_IR 87", "\x1b$B;3ED\x1b(B", "山田"},
+		{"GB2312", "\xd5\xc5", "张"}, {"ISO 2022 GBK", "\xd5\xc5", "张"},
+		{"ISO 2022 IR 165", "M\xfcller", "Müller"}, {`\ISO 2022 IR 87`, "M\xfcller=\x1b$B;3ED\x1b(B", "Müller=山田"},
 	} {
 		if got := string(part10.ParseCharset(c.declared).Append(nil, []byte(c.raw))); got != c.want {
 			t.Errorf("%s: % x: got %q, want %q", c.declared, c.raw, got, c.want)
