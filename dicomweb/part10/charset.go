@@ -27,11 +27,10 @@ type Charset struct {
 type charsetKind uint8
 
 const (
-	guessed    charsetKind = iota // none declared
+	iso2022    charsetKind = iota // code extensions, JIS X 0201, or none declared
 	utf8Set                       // ISO_IR 192
 	singleByte                    // one 8-bit set without code extensions
 	multiByte                     // GB18030, GBK
-	iso2022                       // code extensions, or JIS X 0201
 )
 
 // codeSet is one of the sets that ISO 2022 designates to G0 or G1.
@@ -56,7 +55,7 @@ const (
 )
 
 var (
-	guessedCharset = &Charset{kind: guessed}
+	guessedCharset = &Charset{g0: ascii}
 	ascii          = codeSet{id: setASCII, width: 1}
 	romaji         = codeSet{id: setRomaji, width: 1}
 	katakana       = codeSet{id: setKatakana, width: 1}
@@ -166,15 +165,11 @@ func (c *Charset) append(dst, raw []byte, delims string) []byte {
 		return appendSingle(dst, raw, c.single)
 	case multiByte:
 		return appendMulti(dst, raw, c.multi)
-	case iso2022:
-		if c.g1.id != setNone || bytes.IndexByte(raw, 0x1B) >= 0 || !utf8.Valid(raw) {
-			return c.appendISO2022(dst, raw, delims)
-		} // no set that is declared has such bytes: \ISO_IR 192 is real
 	}
-	if utf8.Valid(raw) {
-		return append(dst, raw...)
+	if c.g1.id == setNone && bytes.IndexByte(raw, 0x1B) < 0 && utf8.Valid(raw) {
+		return append(dst, raw...) // no set that is declared has such bytes: \ISO_IR 192 is real
 	}
-	return appendSingle(dst, raw, charmap.ISO8859_1)
+	return c.appendISO2022(dst, raw, delims)
 }
 
 // isPlain reports whether raw means the same in every character set: 7 bits, no escape.

@@ -38,6 +38,7 @@ func TestCharsets(t *testing.T) {
 		{`\ISO 2022 IR 87`, "\x1b$B;", "\ufffd"},
 		// Where no code has an upper half, UTF-8 can be nothing else.
 		{`\ISO_IR 192`, "Müller=王^小东", "Müller=王^小东"}, {`\ISO 2022 IR 87`, "王", "王"}, {`\ISO_IR 192`, "M\xfcller", "Müller"},
+		{"", "\x1b$B;3ED\x1b(B^T", "山田^T"}, {"", "M\xfcller", "Müller"}, {"ISO_IR 6", "Müller", "Müller"},
 		// Terms that are none, but leave no doubt.
 		{"ISO_IR 149", "\xc8\xab", "홍"}, {"ISO_IR 58", "\xd5\xc5", "张"}, {"ISO 2022 58", "\x1b$)A\xd5\xc5", "张"}, {"ISO_IR 87", "\x1b$B;3ED\x1b(B", "山田"},
 		{"GB2312", "\xd5\xc5", "张"}, {"ISO 2022 GBK", "\xd5\xc5", "张"},
