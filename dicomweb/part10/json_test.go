@@ -288,6 +288,19 @@ func TestElementFindsNestedValues(t *testing.T) {
 	}
 }
 
+func TestFragmentsWrittenAsUN(t *testing.T) {
+	b := file(jpeg, ids()+image(2, 2, 8, "1")+undefinedEl(0x7FE00010, "UN", item("")+item("abcd")))
+	out, err := jsonOf(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	checkMember(t, out, "7FE00010", `{"vr":"OB","BulkDataURI":"7FE00010"}`)
+	v, err := part10.Element(bytes.NewReader(b), int64(len(b)), "7FE00010")
+	if err != nil || len(v.Fragments) != 1 {
+		t.Errorf("%+v, %v", v, err)
+	}
+}
+
 func TestBulkValuesAreLittleEndian(t *testing.T) {
 	words := strings.Repeat("ab", 1000)
 	bigEl := string([]byte{0, 0x28, 0x30, 0x06}) + "OW\x00\x00\x00\x00\x07\xd0" + words

@@ -234,6 +234,9 @@ func (o *object) nextTop() (e element, ok bool, err error) {
 	if (e.vr == US || e.vr == UN) && e.tag < tagSigned {
 		o.lookAhead(&e)
 	}
+	if e.tag == tagPixelData && e.vr == UN && e.length == undefined {
+		e.vr = OB // fragments are nothing else (PS3.5 A.4)
+	}
 	o.last = e.tag
 	o.pastPix = o.pastPix || e.tag == tagPixelData
 	return e, true, nil
