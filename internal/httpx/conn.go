@@ -1,6 +1,7 @@
 package httpx
 
 import (
+	"bytes"
 	"crypto/tls"
 	"errors"
 	"io"
@@ -202,10 +203,19 @@ func (c *conn) handshake(start time.Time) error {
 	_ = c.Conn.SetDeadline(until)
 	if err := c.tls.Handshake(); err != nil {
 		c.srv.metrics.connErrors.Inc()
+		var plain tls.RecordHeaderError
+		if errors.As(err, &plain) && plain.Conn != nil && startsRequest(plain.RecordHeader[:]) {
+			_, _ = io.WriteString(plain.Conn, "HTTP/1.0 400 Bad Request\r\nContent-Type: text/plain\r\n\r\nthis port is served by https\n")
+		}
 		return errParked
 	}
 	c.handshaken = true
 	return nil
+}
+
+// startsRequest tells whether b begins a request without TLS. No TLS record begins with a letter.
+func startsRequest(b []byte) bool {
+	return bytes.IndexFunc(b, func(r rune) bool { return (r < 'A' || r > 'Z') && r != ' ' && r != '/' }) < 0
 }
 
 // readHeader reads under one absolute deadline.

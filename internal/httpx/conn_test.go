@@ -66,6 +66,14 @@ func TestTLS(t *testing.T) {
 	c.expectContinue()
 	c.send("hello")
 	c.expect(200)
+	// Whoever does without is told.
+	for _, method := range []string{"GET", "POST"} {
+		c := s.dial(t)
+		c.send("%s / HTTP/1.1\r\nHost: h\r\n\r\n", method)
+		if resp, body, err := c.response(method); err != nil || resp.StatusCode != http.StatusBadRequest || !strings.Contains(body, "https") {
+			t.Errorf("%s without TLS: %q, %v", method, body, err)
+		}
+	}
 	// A body cut short, with and without farewell.
 	for _, polite := range []bool{false, true} {
 		c := s.dialTLS(t)
