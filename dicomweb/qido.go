@@ -21,7 +21,8 @@ type search struct {
 	bucket string
 	base   string // URL of the service
 	q      *query
-	by     [3][]condition // keys by level
+	by     [3][]condition      // keys by level
+	places map[string][]string // SOP Instance UIDs that the query lists, by study and series; nil until it is asked for
 
 	skip  int
 	count int
@@ -206,7 +207,7 @@ func (s *search) instanceMatches(row *store.InstanceRow) bool {
 func (s *search) studyResult(row *store.StudyRow) (bool, error) {
 	if len(s.by[levelSeries])+len(s.by[levelInstance]) > 0 {
 		found := false
-		err := s.eachSeries(row.UID, func(series *store.SeriesRow) (bool, error) {
+		err := s.eachSeries(row, func(series *store.SeriesRow) (bool, error) {
 			var err error
 			found, err = s.hasInstance(series)
 			return !found, err
@@ -238,15 +239,18 @@ func (s *search) hasInstance(series *store.SeriesRow) (bool, error) {
 }
 
 // eachSeries calls fn with the matching series of a study. No iteration is open while fn runs.
-func (s *search) eachSeries(study string, fn func(*store.SeriesRow) (bool, error)) error {
+func (s *search) eachSeries(study *store.StudyRow, fn func(*store.SeriesRow) (bool, error)) error {
 	uids := s.q.list("0020000E")
 	if s.q.series != "" {
 		uids = []string{s.q.series}
 	}
+	if len(uids) > study.Series { // looking for each would cost more than looking at all
+		uids = nil
+	}
 	var rows []store.SeriesRow
 	var err error
 	if uids == nil {
-		err = s.g.objects.SeriesOf(s.ctx, s.bucket, study, func(row store.SeriesRow) bool {
+		err = s.g.objects.SeriesOf(s.ctx, s.bucket, study.UID, func(row store.SeriesRow) bool {
 			if s.seriesMatches(&row) {
 				rows = append(rows, row)
 			}
@@ -254,7 +258,7 @@ func (s *search) eachSeries(study string, fn func(*store.SeriesRow) (bool, error
 		})
 	}
 	for _, uid := range uids {
-		row, e := s.g.objects.SeriesRow(s.ctx, s.bucket, study, uid)
+		row, e := s.g.objects.SeriesRow(s.ctx, s.bucket, study.UID, uid)
 		if e == nil && s.seriesMatches(&row) {
 			rows = append(rows, row)
 		} else if e != nil && !errors.Is(e, store.ErrNotFound) {
@@ -285,6 +289,10 @@ func inOrder[R any](rows []R, lsn func(*R) store.LSN) []R {
 // eachInstance calls fn with the matching instances of a series, inside the iteration: fn must not call the archive.
 func (s *search) eachInstance(study, series string, fn func(*store.InstanceRow) bool) error {
 	if uids := s.q.list("00080018"); uids != nil {
+		uids, err := s.placed(uids, study, series)
+		if err != nil {
+			return err
+		}
 		var rows []store.InstanceRow
 		for _, uid := range uids {
 			row, err := s.g.objects.Instance(s.ctx, s.bucket, uid)
@@ -311,9 +319,29 @@ func (s *search) eachInstance(study, series string, fn func(*store.InstanceRow) 
 	})
 }
 
+// placed returns those of a list of SOP Instance UIDs that are in a series. Where they are is looked up once for all series.
+func (s *search) placed(uids []string, study, series string) ([]string, error) {
+	if s.places == nil {
+		places := make(map[string][]string)
+		for _, uid := range uids {
+			row, err := s.g.objects.Instance(s.ctx, s.bucket, uid)
+			if errors.Is(err, store.ErrNotFound) {
+				continue
+			}
+			if err != nil {
+				return nil, err
+			}
+			place := row.Study + "/" + row.Series
+			places[place] = append(places[place], uid)
+		}
+		s.places = places
+	}
+	return s.places[study+"/"+series], nil
+}
+
 func (s *search) seriesResults(study *store.StudyRow) (bool, error) {
 	more := true
-	err := s.eachSeries(study.UID, func(series *store.SeriesRow) (bool, error) {
+	err := s.eachSeries(study, func(series *store.SeriesRow) (bool, error) {
 		found, err := s.hasInstance(series)
 		if err != nil || !found {
 			return true, err
@@ -332,7 +360,7 @@ func (s *search) seriesResults(study *store.StudyRow) (bool, error) {
 
 func (s *search) instanceResults(study *store.StudyRow) (bool, error) {
 	more := true
-	err := s.eachSeries(study.UID, func(series *store.SeriesRow) (bool, error) {
+	err := s.eachSeries(study, func(series *store.SeriesRow) (bool, error) {
 		err := s.eachInstance(study.UID, series.UID, func(row *store.InstanceRow) bool {
 			var write bool
 			if write, more = s.add(); write {

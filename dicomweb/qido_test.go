@@ -1,13 +1,16 @@
 package dicomweb_test
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"net/url"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 
+	"gantry/dicomweb"
 	"gantry/store"
 )
 
@@ -285,5 +288,63 @@ func TestArchives(t *testing.T) {
 	}
 	if a := s.get("/missing/studies"); a.StatusCode != http.StatusNotFound {
 		t.Errorf("query of no archive: %d", a.StatusCode)
+	}
+}
+
+// counting counts look-ups by UID.
+type counting struct {
+	*store.Store
+	n atomic.Int64
+}
+
+func (c *counting) Instance(ctx context.Context, bucket, sop string) (store.InstanceRow, error) {
+	c.n.Add(1)
+	return c.Store.Instance(ctx, bucket, sop)
+}
+
+func (c *counting) SeriesRow(ctx context.Context, bucket, study, series string) (store.SeriesRow, error) {
+	c.n.Add(1)
+	return c.Store.SeriesRow(ctx, bucket, study, series)
+}
+
+// TestListsOfUIDs: what a query costs grows with its list, not with its list times the archive.
+func TestListsOfUIDs(t *testing.T) {
+	const instances = 60
+	objects := &counting{}
+	s := start(t, store.Refuse, func(c *dicomweb.Config) {
+		objects.Store, _ = c.Objects.(*store.Store)
+		c.Objects = objects
+	})
+	file := corpusFile(t, control)
+	s.mustStow(control)
+	first := s.query("/instances")[0]
+	var parts [][]byte
+	for i := range instances {
+		part := replaceUID(t, file, first.str("00080018"), i)
+		if part = replaceUID(t, part, first.str("0020000E"), i/3); i >= instances/2 {
+			part = replaceUID(t, part, first.str("0020000D"), i/3)
+		}
+		parts = append(parts, part)
+	}
+	if a := s.stow("/studies", parts...); a.StatusCode != http.StatusOK {
+		t.Fatalf("%d %.200s", a.StatusCode, a.body)
+	}
+	all := s.query("/instances")
+	for _, c := range []struct{ key, tag string }{{"SOPInstanceUID", "00080018"}, {"SeriesInstanceUID", "0020000E"}} {
+		uids := []string{"1.2.3", "1.2.4"}
+		for _, d := range all[1:] {
+			uids = append(uids, d.str(c.tag))
+		}
+		want := slices.DeleteFunc(slices.Clone(all), func(d dataset) bool { return !slices.Contains(uids, d.str(c.tag)) })
+		for _, level := range []string{"/studies", "/series", "/instances"} {
+			objects.n.Store(0)
+			got := s.query(level + "?" + c.key + "=" + strings.Join(uids, ","))
+			if n := objects.n.Load(); n > int64(4*len(uids)) {
+				t.Errorf("%s with %d of %s: %d look-ups", level, len(uids), c.key, n)
+			}
+			if level == "/instances" && !slices.EqualFunc(got, want, func(a, b dataset) bool { return a.place() == b.place() }) {
+				t.Errorf("%s by %s: %d of %d", level, c.key, len(got), len(want))
+			}
+		}
 	}
 }
