@@ -262,7 +262,11 @@ func TestParseQuery(t *testing.T) {
 	if l := q.list("0020000D"); len(q.keys) != 1 || len(l) != 4 {
 		t.Errorf("keys %+v", q.keys)
 	}
-	for _, bad := range []param{{"limit", "-1"}, {"limit", "x"}, {"offset", "1.5"}, {"StudyDate", "x"},
+	uids := strings.Repeat("2.25.334489206174259906490138815641173364514,", maxListValues)
+	if q, err := parseQuery(route{resource: resStudies}, []param{{"StudyInstanceUID", uids}}); err != nil || len(q.list("0020000D")) != maxListValues {
+		t.Errorf("%d UIDs: %v", maxListValues, err)
+	}
+	for _, bad := range []param{{"StudyInstanceUID", uids + "1.2"}, {"limit", "-1"}, {"limit", "x"}, {"offset", "1.5"}, {"StudyDate", "x"},
 		{"fuzzymatching", "perhaps"}, {"SeriesNumber", "one"}, {"PatientID", strings.Repeat("x", 20000)}} {
 		if _, err := parseQuery(route{resource: resStudies}, []param{bad}); err == nil {
 			t.Errorf("%s=%.20s accepted", bad.name, bad.value)

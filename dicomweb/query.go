@@ -21,7 +21,7 @@ const (
 // Bounds of a query.
 const (
 	maxQueryKeys   = 64
-	maxQueryValue  = 16 << 10 // bytes of one value
+	maxQueryValue  = 16 << 10 // bytes of one value, if not of UIDs
 	maxListValues  = 2000     // UIDs of one list
 	maxPathDepth   = 16       // of a dotted attribute path
 	maxIncludes    = 512
@@ -212,11 +212,11 @@ func (q *query) attribute(p param) error {
 		q.ignore("unknown query parameter")
 		return nil
 	}
-	if len(p.value) > maxQueryValue {
-		return badRequest("a query value is longer than %d bytes", maxQueryValue)
-	}
 	q.want(path[0])
 	k := key{path: path, vr: vrOf(path[len(path)-1]), value: p.value}
+	if len(k.value) > maxQueryValue && k.vr != "UI" { // UIDs are counted
+		return badRequest("a query value is longer than %d bytes", maxQueryValue)
+	}
 	if universal(k) { // only asks for the attribute
 		return nil
 	}
