@@ -46,7 +46,7 @@ func (p *progress) show(line string) {
 		fmt.Fprintln(p.w, line)
 		return
 	}
-	fmt.Fprintf(p.w, "\r\x1b[K%s", line)
+	fmt.Fprintf(p.w, "\r\x1b[K\x1b[?7l%s\x1b[?7h", line) // a narrow terminal cuts it: the next one could not take the place of two lines
 	p.open = true
 }
 
