@@ -101,12 +101,13 @@ func TestNothingPassesWhatIsInDoubt(t *testing.T) {
 	const last = 12
 	goOn := Hold(s)
 	var wg sync.WaitGroup
+	var ended atomic.Int32
 	for i := range last {
-		wg.Go(func() { _ = put(fmt.Sprint("last", i)) }) // in doubt
+		wg.Go(func() { _ = put(fmt.Sprint("last", i)); ended.Add(1) }) // in doubt
 	}
 	waitFor(func() bool { return Queued(s) == last })
 	goOn()
-	waitFor(func() bool { return InFlight(s) == last })
+	waitFor(func() bool { return InFlight(s) == last || ended.Load() == last }) // on a busy machine they may be over before anybody looks
 	wg.Go(func() { _ = s.submit(t.Context(), &op{apply: func(*txn) error { return nil }}) })
 	closed := make(chan error, 1)
 	go func() { closed <- s.Close() }()
