@@ -193,3 +193,31 @@ func TestCatalogThatCannotBeWritten(t *testing.T) {
 	}
 	put(t, s, "plain", "again", []byte("room"))
 }
+
+// A site file that is damaged says so, and what to do.
+func TestDamagedSiteFile(t *testing.T) {
+	d := disk{fs: vfs.NewMem(), cat: catalog.NewMemDisk()}
+	s := open(t, d.config())
+	mustBucket(t, s, "plain", store.BucketSettings{})
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.fs.Remove("/data/site.json"); err != nil {
+		t.Fatal(err)
+	}
+	f, err := d.fs.Create("/data/site.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := store.Open(t.Context(), d.config()); err == nil || !strings.Contains(err.Error(), "/data/site.json is damaged") {
+		t.Fatal(err)
+	}
+	if err := d.fs.Remove("/data/site.json"); err != nil {
+		t.Fatal(err)
+	}
+	s = open(t, d.config())
+	verify(t, s)
+}

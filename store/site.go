@@ -67,7 +67,7 @@ func (s *Store) loadSite() (siteJSON, error) {
 		return j, fmt.Errorf("read site file: %w", err)
 	}
 	if err := json.Unmarshal(b, &j); err != nil {
-		return j, fmt.Errorf("read site file: %w", err)
+		return j, fmt.Errorf("site file %s is damaged (restore it, or remove it to have it made anew from the log): %w", s.sitePath(), err)
 	}
 	if j.Format != 1 {
 		return j, fmt.Errorf("site file has format %d, this gantry knows 1", j.Format)
