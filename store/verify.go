@@ -221,8 +221,11 @@ func (v *verifier) objects(ctx context.Context) error {
 	}
 	for _, b := range buckets {
 		prefix := inBucket(spaceObject, b.ID)
+		listed := int64(0)
+		before, _ := getTotals(v.store.catalog, b.ID)
 		err := v.store.scan(ctx, prefix, catalog.PrefixEnd(prefix), func(k, val []byte) (bool, error) {
 			name := string(k[len(prefix):])
+			listed++
 			e, err := decodeEntry(val, name)
 			if err != nil {
 				v.report.Objects++
@@ -232,10 +235,27 @@ func (v *verifier) objects(ctx context.Context) error {
 			v.object(b, name, e)
 			return true, nil
 		})
+		if err == nil {
+			err = v.count(b, before, listed)
+		}
 		if err != nil {
 			return err
 		}
 	}
+	return nil
+}
+
+// count reports a bucket whose catalog has lost objects, or has some twice, as rot makes it, unless it was written to meanwhile.
+func (v *verifier) count(b Bucket, before totals, listed int64) error {
+	now, err := getTotals(v.store.catalog, b.ID)
+	detail := fmt.Sprintf("the catalog lists %d objects and counts %d", listed, now.Objects)
+	switch {
+	case errors.Is(err, ErrCorrupt):
+		detail = "the catalog's totals of the bucket: " + err.Error()
+	case err != nil || now != before || v.store.End() != v.end || listed == now.Objects:
+		return err
+	}
+	v.report.Damaged = append(v.report.Damaged, DamagedObject{Key: Key{Bucket: b.Name}, Detail: detail})
 	return nil
 }
 

@@ -18,10 +18,11 @@ func newVerify() *cobra.Command {
 		Use:   "verify",
 		Short: "Read and check everything that is stored",
 		Long: `Read every record of every segment and check it against its checksums, check each segment's footer, and check that
-every entry of the catalog leads to its record. Two kinds of lines, fields separated by tabs, tell what is wrong:
+every entry of the catalog leads to its record, and that there are as many as it counts. Two kinds of lines, fields separated
+by tabs, tell what is wrong:
 
   damage   segment, first LSN, LSN after it, what is wrong      a stretch of the log, whether anything lives in it or not
-  damaged  bucket, key (quoted), LSN, what is wrong             a live object
+  damaged  bucket, key (quoted), LSN, what is wrong             a live object; without a key, the list of the bucket's objects
 
 gantry must not be running on the data directory.
 
@@ -74,6 +75,9 @@ func reportVerify(w io.Writer, rep *store.Report, found []store.Damage) error {
 		return nil
 	}
 	fmt.Fprintf(w, "%d places damaged, %d live objects damaged\n", len(damage), len(rep.Damaged))
+	if len(damage) == 0 {
+		fmt.Fprintln(w, "The log is whole, the catalog is not: “gantry rebuild-catalog” makes it anew.")
+	}
 	return errFindings
 }
 
