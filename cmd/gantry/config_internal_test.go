@@ -373,6 +373,7 @@ func TestHintsFitTheError(t *testing.T) {
 		{fmt.Errorf("pprof: %w", inUse), "--pprof"},
 		{fmt.Errorf("s3.listen: %w", &net.OpError{Op: "listen", Err: os.NewSyscallError("bind", syscall.EACCES)}), "a port"},
 		{&url.Error{Err: &net.OpError{Op: "dial", Err: os.NewSyscallError("connect", syscall.ECONNREFUSED)}}, "--url"},
+		{fmt.Errorf("status: %w", &statusError{status: http.StatusUnauthorized}), "--config"},
 		{usageError{fmt.Errorf("configuration: tls: %w", denied)}, "gantry.example.yaml"},
 		{fmt.Errorf("read site file: %w", denied), "owns the data directory"},
 		{fmt.Errorf("list: %w", catalog.ErrCorrupt), "rebuild-catalog"},

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"os"
 	"os/signal"
 	"syscall"
@@ -81,6 +82,7 @@ func exitCode(err error) int {
 func hintFor(err error) string {
 	var usage usageError
 	var listen *net.OpError
+	var status *statusError
 	switch {
 	case errors.Is(err, vfs.ErrLocked):
 		return "Another gantry uses this data directory. Stop it first, or choose another with --data."
@@ -90,6 +92,8 @@ func hintFor(err error) string {
 		return "Choose an address of this machine, and a port that is free to this user (above 1023, as a rule)."
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return "No gantry answers at that address. If it listens at another one, name its --config or its --url."
+	case errors.As(err, &status) && status.status == http.StatusUnauthorized:
+		return "If another gantry answers there than the one that you mean, name that with its --config or its --url."
 	case errors.Is(err, catalog.ErrCorrupt):
 		return "The catalog is damaged, the log need not be: “gantry rebuild-catalog” makes the catalog anew from it."
 	case errors.As(err, &usage):
