@@ -66,6 +66,8 @@ func TestSegmentIsReadAlone(t *testing.T) {
 	}
 	if long := s.must(0, "segment", "ls", "--long", file); !strings.Contains(long, "LSN 0x"+strings.TrimLeft(lsns[0], "0")) {
 		t.Errorf("ls --long lacks the first object: %.500s", long)
+	} else if strings.Contains(long, " \n") {
+		t.Error("ls --long shows the spaces that fill headers")
 	}
 	s.must(1, "segment", "cat", file, "dicom/none")
 }

@@ -1,6 +1,7 @@
 package segment
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 	"time"
@@ -27,7 +28,7 @@ func Describe(w io.Writer, off int64, header []byte) error {
 	_, err = fmt.Fprintf(w, "offset %d: %s %q\n  version %d, header %d, payload %d, padding %d\n"+
 		"  LSN %#x, epoch %d, batch %s, commit point %#x, time %s\n  %s\n",
 		off, p.Type, name, p.Version, p.HeaderLen, p.PayloadLen, Padding(p.PayloadLen),
-		p.Stamp.LSN, p.Stamp.Epoch, batch, p.Stamp.CommitPoint, time.Unix(0, p.Stamp.Time).UTC().Format(time.RFC3339Nano), json)
+		p.Stamp.LSN, p.Stamp.Epoch, batch, p.Stamp.CommitPoint, time.Unix(0, p.Stamp.Time).UTC().Format(time.RFC3339Nano), bytes.TrimRight(json, " "))
 	if damage != nil {
 		return damage
 	}
