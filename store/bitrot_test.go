@@ -528,3 +528,47 @@ func TestUnreadableSectors(t *testing.T) {
 		}
 	}
 }
+
+// Sectors that can't be read while the log is replayed are damage like any other, too: the store opens, and serves the rest. Nothing is
+// cut off for that: when they can be read again, all is there.
+func TestUnreadableSectorsInReplay(t *testing.T) {
+	base := newArchive(t)
+	for seed := range uint64(8) {
+		rng := rand.New(rand.NewPCG(seed, 11))
+		a := base.clone(rng)
+		r := a.records[1+rng.IntN(len(a.records)-1)]
+		at, name := r.off/4096*4096, filepath.Join(logDir, r.segment)
+		fault := vfs.NewFault(a.fs)
+		fault.SetRule(func(op vfs.Op) vfs.Fate {
+			if op.Kind == vfs.OpRead && op.Name == name && op.Off < at+4096 && op.Off+op.Len > at {
+				return vfs.Fate{Err: vfs.ErrInjected}
+			}
+			return vfs.Fate{}
+		})
+		a.cat.Reset()
+		cfg := a.config()
+		cfg.FS = fault
+		s := open(t, cfg)
+		if !covered(s.Damage(), store.LSN(r.header.LSN)) {
+			t.Errorf("seed %d: the record at %x is not reported: %+v", seed, r.header.LSN, s.Damage())
+		}
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+		fault.SetRule(nil)
+		a.cat.Reset()
+		s = open(t, cfg)
+		for k, want := range a.want {
+			if got, err := readAll(s, k); !bytes.Equal(got, want) || want != nil && err != nil {
+				t.Errorf("seed %d: %v: %d bytes of %d, %v", seed, k, len(got), len(want), err)
+			}
+		}
+		if len(s.Damage()) > 0 {
+			t.Errorf("seed %d: damage stays: %+v", seed, s.Damage())
+		}
+		verify(t, s)
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}

@@ -359,3 +359,29 @@ func TestKilledThenPowerLost(t *testing.T) {
 		}
 	}
 }
+
+// TestUnreadableTail: what can't be read where nothing says that it was acknowledged may have been, so it is not cut off as torn.
+func TestUnreadableTail(t *testing.T) {
+	mem, cat := vfs.NewMem(), catalog.NewMemDisk()
+	s := open(t, faultConfig(mem, cat))
+	mustBucket(t, s, "plain", store.BucketSettings{})
+	last := put(t, s, "plain", "last", noise(1, 100_000))
+	for off := int64(last.LSN); off < int64(s.End()); off += 4096 {
+		after := disk{fs: mem.CrashClone(rand.New(rand.NewPCG(1, 1)), 0), cat: cat.Clone()}
+		fault := vfs.NewFault(after.fs)
+		fault.SetRule(func(op vfs.Op) vfs.Fate {
+			if op.Kind == vfs.OpRead && strings.HasSuffix(op.Name, ".tar") && op.Off < off+4096 && op.Off+op.Len > off {
+				return vfs.Fate{Err: vfs.ErrInjected}
+			}
+			return vfs.Fate{}
+		})
+		cfg := faultConfig(fault, after.cat)
+		cfg.Indexer = testIndexer
+		if s, err := store.Open(t.Context(), cfg); !errors.Is(err, vfs.ErrInjected) {
+			_ = s.Close()
+			t.Errorf("open with an unreadable sector at %d: %v", off, err)
+		}
+		fault.SetRule(nil)
+		expect(t, open(t, cfg), map[store.Key][]byte{last.Key: noise(1, 100_000)}, nil)
+	}
+}

@@ -322,7 +322,7 @@ func (l *wal) readHeader(lsn LSN) (*segment.Header, error) {
 	buf := make([]byte, min(size, 8<<10))
 	for {
 		// What lies behind the header may be unreadable, or missing: that is not this record's trouble.
-		n, readErr := forgiving{f}.ReadAt(buf, pos)
+		n, readErr := forgiving{File: f}.ReadAt(buf, pos)
 		h, err := segment.DecodeHeader(buf[:n])
 		var short *segment.ShortError
 		if n == len(buf) && errors.As(err, &short) && short.Need > n && short.Need <= segment.MaxHeader && int64(short.Need) <= size {

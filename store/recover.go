@@ -253,6 +253,7 @@ func (r *replayer) segment(ctx context.Context, seg *segmentFile, last bool) err
 		if t.commit, err = t.commitPoint(); err != nil {
 			return err
 		}
+		t.unread = nil
 		if err := t.lookForFooter(size); err != nil {
 			return err
 		}
@@ -273,14 +274,23 @@ type tail struct {
 	commit LSN // everything below was acknowledged or may have been: it must be there
 	batch  []*segment.Header
 	torn   bool
+	unread error // of a read that failed: what could not be read is damage, but no torn tail
 }
+
+// scanner goes through the records from where the catalog ends.
+func (t *tail) scanner() *segment.Scanner {
+	sc := segment.NewScanner(t.reader(), t.size, uint64(t.seg.base))
+	sc.SkipTo(t.from)
+	return sc
+}
+
+func (t *tail) reader() forgiving { return forgiving{File: t.file, met: &t.unread} }
 
 // commitPoint is the highest one known: from the site file, which a store at rest writes, or from a batch of the tail. Those carry what
 // was acknowledged when they were written, up to maxFlight batches before them and more.
 func (t *tail) commitPoint() (LSN, error) {
 	point := max(t.seg.base+LSN(t.from), LSN(t.store.site.commit.Load()))
-	sc := segment.NewScanner(t.file, t.size, uint64(t.seg.base))
-	sc.SkipTo(t.from)
+	sc := t.scanner()
 	for {
 		h, _, err := sc.Next()
 		var torn *segment.TornError
@@ -315,8 +325,7 @@ func (t *tail) lookForFooter(size int64) error {
 // replay applies batch by batch. It tells apart a clean end, a torn tail past the commit point, which is cut at whole
 // batches, and damage below it, which is reported and skipped.
 func (t *tail) replay(ctx context.Context) error {
-	sc := segment.NewScanner(t.file, t.size, uint64(t.seg.base))
-	sc.SkipTo(t.from)
+	sc := t.scanner()
 	for !t.torn {
 		h, _, err := sc.Next()
 		var torn *segment.TornError
@@ -355,7 +364,7 @@ func (t *tail) add(ctx context.Context, h *segment.Header) error {
 	end := LSN(h.LSN) + LSN(h.RecordLen())
 	if end > t.commit && !t.whole() {
 		t.torn = true
-		return nil
+		return t.unread
 	}
 	if err := t.applyBatch(ctx); err != nil {
 		return err
@@ -370,7 +379,7 @@ func (t *tail) whole() bool {
 	}
 	next := t.batch[0].LSN
 	for _, h := range t.batch {
-		if h.LSN != next || !t.store.payloadGood(t.file, int64(LSN(h.LSN)-t.seg.base), h) {
+		if h.LSN != next || !t.store.payloadGood(t.reader(), int64(LSN(h.LSN)-t.seg.base), h) {
 			return false
 		}
 		next += uint64(h.RecordLen())
@@ -383,10 +392,13 @@ func (t *tail) bad(ctx context.Context, from, to int64, cause error) error {
 	at := t.seg.base + LSN(from)
 	if at >= t.commit {
 		t.torn = true
-		return nil
+		return t.unread
 	}
 	if err := t.applyBatch(ctx); err != nil { // what was readable of the batch
 		return err
+	}
+	if t.unread != nil {
+		cause, t.unread = errors.Join(cause, t.unread), nil
 	}
 	t.hole(Damage{Segment: t.seg.name(), From: at, To: t.seg.base + LSN(to), Detail: cause.Error()})
 	t.store.wal.end.Store(uint64(t.seg.base) + uint64(to))

@@ -81,7 +81,7 @@ func (v *verifier) segment(ctx context.Context, seg *segmentFile, end LSN) error
 	}
 	size := min(fileSize, int64(end-seg.base))
 	v.report.Segments++
-	sc := segment.NewScanner(forgiving{f}, size, uint64(seg.base))
+	sc := segment.NewScanner(forgiving{File: f}, size, uint64(seg.base))
 	for {
 		h, off, err := sc.Next()
 		var torn *segment.TornError
@@ -107,7 +107,10 @@ func (v *verifier) segment(ctx context.Context, seg *segmentFile, end LSN) error
 
 // forgiving reads zeros where the disk gives nothing but errors: a bad sector is damage like any other, and what lies around it is
 // checked as well.
-type forgiving struct{ vfs.File }
+type forgiving struct {
+	vfs.File
+	met *error // set to the last error, if not nil
+}
 
 // pageSize is the piece in which disks lose data.
 const pageSize = 4096
@@ -122,6 +125,9 @@ func (f forgiving) ReadAt(p []byte, off int64) (int, error) {
 		next := min(at+pageSize-int((off+int64(at))%pageSize), len(p))
 		if n, err := f.File.ReadAt(p[at:next], off+int64(at)); err != nil {
 			clear(p[at+n : next])
+			if f.met != nil {
+				*f.met = err
+			}
 		}
 		at = next
 	}
