@@ -258,6 +258,36 @@ func TestDeletedMeanwhile(t *testing.T) {
 	}
 }
 
+// TestReplacedMeanwhile: what took the place of an instance after a client asked to delete its study is not deleted.
+func TestReplacedMeanwhile(t *testing.T) {
+	d := disk{fs: vfs.NewMem(), cat: catalog.NewMemDisk()}
+	s := open(t, d.config())
+	mustBucket(t, s, "dicom", store.BucketSettings{DICOM: true})
+	put(t, s, "dicom", "key", instance(0, 0, 0, "old"))
+	goOn := store.Hold(s)
+	want := instance(0, 0, 0, "new")
+	replace, err := s.Begin(t.Context(), &store.Put{Key: store.Key{Bucket: "dicom", Name: "key"}, Body: bytes.NewReader(want), Size: -1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	deleted := make(chan error, 1)
+	go func() {
+		_, err := s.DeleteInstances(t.Context(), "dicom", store.Identity{Study: "1.0"}, store.Origin{})
+		deleted <- err
+	}()
+	waitUntil(func() bool { return store.Queued(s) == 2 })
+	goOn()
+	if _, err := replace.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-deleted; !errors.Is(err, store.ErrNotFound) {
+		t.Errorf("delete: %v, want ErrNotFound", err)
+	}
+	if got := get(t, s, "dicom", "key"); !bytes.Equal(got, want) {
+		t.Errorf("got %q", got)
+	}
+}
+
 // TestBodyBudgetOfBoundedBodies: what a body of unknown size can hold at most is all that it takes from the budget, and all
 // that it may hold.
 func TestBodyBudgetOfBoundedBodies(t *testing.T) {
