@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"fmt"
 	"slices"
 
 	"gantry/store/segment"
@@ -43,12 +44,16 @@ func tombstone(b Bucket, key string, o *Origin) *segment.Header {
 	return &segment.Header{Type: segment.TypeDelete, Name: segment.ControlName(segment.TypeDelete, b.Name+"/"+key), Fields: originFields(b, key, o)}
 }
 
-// deleteBatch is how many instances one operation deletes.
-const deleteBatch = 500
+// deleteBatch is how many instances one operation deletes. Their tombstones take maxTombstones of memory at most, however many
+// studies are deleted at a time.
+const (
+	deleteBatch   = 500
+	maxTombstones = 4 * deleteBatch * headerRoom
+)
 
 // DeleteInstances deletes a study; or a series of it, or one instance, where those are named. Duplicates that take the place
 // of what was deleted, in the same study or series, go with it; those that lie in another stay. It returns how many objects
-// were deleted: none is ErrNotFound. Errors: ErrNoBucket, ErrRetained.
+// were deleted: none is ErrNotFound. Errors: ErrNoBucket, ErrRetained, ErrBusy.
 func (s *Store) DeleteInstances(ctx context.Context, bucket string, id Identity, o Origin) (int, error) {
 	b, err := getBucket(s.catalog, bucket)
 	if err != nil {
@@ -100,6 +105,11 @@ func (s *Store) instanceRows(ctx context.Context, b Bucket, id Identity) ([]Inst
 // deleteRows deletes objects in one operation: all of them are gone at once, or none. What was stored under their keys
 // since they were listed stays.
 func (s *Store) deleteRows(ctx context.Context, b Bucket, rows []InstanceRow, o *Origin) (int, error) {
+	claim, err := s.tombstones.Acquire(ctx, int64(len(rows))*headerRoom)
+	if err != nil {
+		return 0, fmt.Errorf("%w: %w", ErrBusy, err)
+	}
+	defer claim.Release()
 	all := &op{frees: true}
 	for i := range rows {
 		r, err := newRecord(tombstone(b, rows[i].Key, o), nil)

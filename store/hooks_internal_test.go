@@ -48,5 +48,8 @@ func BudgetInUse(s *Store) int64 { return s.budget.Stats().InUse }
 // BudgetWaiters is how many bodies wait for room.
 func BudgetWaiters(s *Store) int { return s.budget.Stats().Waiters }
 
+// DeletionsWaiting is how many deletions of many instances wait for memory.
+func DeletionsWaiting(s *Store) int { return s.tombstones.Stats().Waiters }
+
 // WaitSealed waits until all segments but the last have their footer.
 func WaitSealed(s *Store) { s.wal.sealing.Wait() }

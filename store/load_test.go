@@ -258,6 +258,36 @@ func TestDeletedMeanwhile(t *testing.T) {
 	}
 }
 
+// TestMemoryOfDeletions deletes more studies at once than there is memory for their tombstones.
+func TestMemoryOfDeletions(t *testing.T) {
+	d := disk{fs: vfs.NewMem(), cat: catalog.NewMemDisk()}
+	s := open(t, d.config())
+	mustBucket(t, s, "dicom", store.BucketSettings{DICOM: true})
+	const studies, each = 20, 300
+	for i := range studies * each {
+		put(t, s, "dicom", fmt.Sprint(i), instance(i%studies, 0, i, "P"))
+	}
+	before := budget.UsedBytes()
+	goOn := store.Hold(s)
+	var wg sync.WaitGroup
+	for i := range studies {
+		wg.Go(func() {
+			if n, err := s.DeleteInstances(t.Context(), "dicom", store.Identity{Study: fmt.Sprint("1.", i)}, store.Origin{}); n != each || err != nil {
+				t.Errorf("deleted %d, %v", n, err)
+			}
+		})
+	}
+	waitUntil(func() bool { return store.DeletionsWaiting(s)+store.Queued(s) == studies })
+	if n := budget.UsedBytes() - before; n > 32<<20 {
+		t.Errorf("tombstones take %d bytes", n)
+	}
+	goOn()
+	wg.Wait()
+	if n := budget.UsedBytes(); n != before {
+		t.Errorf("%d bytes of buffers were not put back", n-before)
+	}
+}
+
 // TestReplacedMeanwhile: what took the place of an instance after a client asked to delete its study is not deleted.
 func TestReplacedMeanwhile(t *testing.T) {
 	d := disk{fs: vfs.NewMem(), cat: catalog.NewMemDisk()}

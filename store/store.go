@@ -95,7 +95,7 @@ type Store struct {
 	site    site
 	wal     *wal
 	catalog *catalog.Catalog
-	budget  *budget.Budget
+	budget  *budget.Budget // for bodies
 	cache   *blockCache
 	metrics *metrics
 
@@ -110,6 +110,8 @@ type Store struct {
 	once      sync.Once
 	closing   sync.Once
 	closed    error // result of Close
+
+	tombstones *budget.Budget // for those of deletions of many instances
 
 	lastTime atomic.Int64 // commit time of the newest record, ns
 
@@ -142,6 +144,7 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	s := &Store{
 		cfg: cfg, lock: lock, budget: budget.New(cfg.BodyBytes), queue: make(chan *op, queueLength),
 		stop: make(chan struct{}), stopped: make(chan struct{}), flight: newFlight(), comparers: make(chan struct{}, maxComparing),
+		tombstones: budget.New(maxTombstones),
 	}
 	s.metrics = newMetrics(cfg.Registerer, s)
 	if s.cache, err = newBlockCache(cfg.CacheBytes); err != nil {
