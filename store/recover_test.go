@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -219,5 +220,32 @@ func TestDamagedSiteFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	s = open(t, d.config())
+	verify(t, s)
+}
+
+// TestStoppedWhileStarting stops a start while it replays: nothing is left running or locked, and the next one finds everything.
+func TestStoppedWhileStarting(t *testing.T) {
+	d := disk{fs: vfs.NewMem(), cat: catalog.NewMemDisk()}
+	s := open(t, d.config())
+	acked, _, err := script(s)
+	if err = errors.Join(err, s.Close()); err != nil {
+		t.Fatal(err)
+	}
+	before := runtime.NumGoroutine()
+	d.cat.Reset()
+	ctx, cancel := context.WithCancelCause(t.Context())
+	fault, stopped := vfs.NewFault(d.fs), errors.New("stopped")
+	fault.SetRule(func(op vfs.Op) vfs.Fate {
+		if op.Kind == vfs.OpRead && strings.HasSuffix(op.Name, ".tar") {
+			cancel(stopped)
+		}
+		return vfs.Fate{}
+	})
+	if _, err := store.Open(ctx, faultConfig(fault, d.cat)); !errors.Is(err, stopped) {
+		t.Fatalf("open: %v", err)
+	}
+	checkGoroutines(t, before)
+	s = open(t, d.config())
+	expect(t, s, acked, nil)
 	verify(t, s)
 }
