@@ -10,7 +10,6 @@ var common = []element{
 }
 
 var equipment = []element{
-	{0x00080008, "CS", `ORIGINAL\PRIMARY\AXIAL`},
 	{0x00080081, "ST", "1 Bench Street, Loopback"},
 	{0x00080201, "SH", "+0100"},
 	{0x00081010, "SH", "BENCHSTATION1"},
@@ -43,6 +42,7 @@ var equipment = []element{
 }
 
 var ctStatic = []element{
+	{0x00080008, "CS", `ORIGINAL\PRIMARY\AXIAL`},
 	{0x00180015, "CS", "CHEST"},
 	{0x00180022, "CS", "HELICAL MODE"},
 	{0x00180060, "DS", "120"},
@@ -76,6 +76,7 @@ var ctStatic = []element{
 }
 
 var mrStatic = []element{
+	{0x00080008, "CS", `ORIGINAL\PRIMARY\M\SE`},
 	{0x00180015, "CS", "HEAD"},
 	{0x00180020, "CS", "SE"},
 	{0x00180021, "CS", `SK\SP`},
@@ -102,6 +103,7 @@ var mrStatic = []element{
 }
 
 var projectionStatic = []element{
+	{0x00080008, "CS", `ORIGINAL\PRIMARY`},
 	{0x00180060, "DS", "66"},
 	{0x00181150, "IS", "63"},
 	{0x00181152, "IS", "16"},
@@ -116,7 +118,25 @@ var projectionStatic = []element{
 	{0x20500020, "CS", "IDENTITY"},
 }
 
+// dxStatic is what the DX Image IOD has beyond the CR Image IOD (PS3.3 A.26).
+var dxStatic = []element{
+	{0x00080068, "CS", "FOR PRESENTATION"},
+	{0x00082218, "SQ", sequence(code("T-D8700", "SRT", "Hand"))},
+	{0x00180015, "CS", "HAND"},
+	{0x00181164, "DS", `0.143\0.143`},
+	{0x00181508, "CS", "NONE"},
+	{0x00187004, "CS", "DIRECT"},
+	{0x00280301, "CS", "NO"},
+	{0x00281052, "DS", "0"},
+	{0x00281053, "DS", "1"},
+	{0x00281054, "LO", "US"},
+	{0x00282110, "CS", "00"},
+	{0x00400555, "SQ", ""},
+	{0x00540220, "SQ", sequence(code("R-10206", "SRT", "antero-posterior"))},
+}
+
 var ultrasoundStatic = []element{
+	{0x00080008, "CS", `ORIGINAL\PRIMARY`},
 	{0x00186011, "SQ", sequence([]element{
 		{0x00186012, "US", us(1)}, {0x00186014, "US", us(1)}, {0x00186016, "UL", ul(2)},
 		{0x00186018, "UL", ul(0)}, {0x0018601A, "UL", ul(0)}, {0x0018601C, "UL", ul(639)}, {0x0018601E, "UL", ul(479)},
@@ -125,6 +145,7 @@ var ultrasoundStatic = []element{
 	})},
 	{0x00185010, "LO", `C5-1\PROBE`},
 	{0x00200020, "CS", ""},
+	{0x00200060, "CS", ""},
 	{0x00282110, "CS", "01"},
 	{0x00282112, "DS", "7.5"},
 	{0x00282114, "CS", "ISO_10918_1"},

@@ -94,6 +94,7 @@ func crossSection(in *Instance, thickness, spacing float64) []element {
 		{0x00200012, "IS", "1"},
 		{0x00200032, "DS", fmt.Sprintf(`-190\-190\%.3f`, z)},
 		{0x00200037, "DS", `1\0\0\0\1\0`},
+		{0x00201040, "LO", ""},
 		{0x00201041, "DS", fmt.Sprintf("%.3f", z)},
 		{0x00280030, "DS", fmt.Sprintf(`%g\%g`, spacing, spacing)},
 	}
@@ -118,10 +119,7 @@ func (g *Generator) ctSlice(in *Instance) []element {
 
 func projectionOf(k Kind) []element {
 	if k == KindDX {
-		return []element{
-			{0x00080068, "CS", "FOR PRESENTATION"}, {0x00180015, "CS", "HAND"},
-			{0x00181164, "DS", `0.143\0.143`}, {0x00540220, "SQ", sequence(code("R-10206", "SRT", "antero-posterior"))},
-		}
+		return dxStatic
 	}
 	return []element{{0x00180015, "CS", "CHEST"}, {0x00181400, "LO", "CHEST STANDARD"}}
 }
@@ -145,6 +143,7 @@ func (g *Generator) report(in *Instance) []element {
 	return []element{
 		{0x00080023, "DA", study.Date},
 		{0x00080033, "TM", study.Time},
+		{0x00081111, "SQ", ""},
 		{0x0040A040, "CS", "CONTAINER"},
 		{0x0040A043, "SQ", sequence(code("126000", "DCM", "Imaging Measurement Report"))},
 		{0x0040A050, "CS", "SEPARATE"},

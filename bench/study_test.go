@@ -188,6 +188,28 @@ func TestDcmtkReadsEveryKind(t *testing.T) {
 	}
 }
 
+// TestInstancesFollowTheirIODs asks dicom3tools what each kind lacks; those of KindTiny stand for nothing.
+func TestInstancesFollowTheirIODs(t *testing.T) {
+	tool, err := exec.LookPath("dciodvfy")
+	if err != nil {
+		t.Skip("dciodvfy (Debian: dicom3tools) is not installed")
+	}
+	g := bench.NewGenerator(1)
+	for kind, in := range oneOfEach(g) {
+		if kind == bench.KindTiny {
+			continue
+		}
+		path := filepath.Join(t.TempDir(), "x.dcm")
+		if err := os.WriteFile(path, build(t, g, in), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		out, _ := exec.Command(tool, path).CombinedOutput() // its exit code tells less
+		if !bytes.Contains(out, []byte("Warning")) || bytes.Contains(out, []byte("Error")) {
+			t.Errorf("%s (%d):\n%s", kind.Modality(), kind, out)
+		}
+	}
+}
+
 func BenchmarkBuild(b *testing.B) {
 	g := bench.NewGenerator(1)
 	var blob bench.Blob
