@@ -91,10 +91,12 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 	if err != nil {
 		return err
 	}
-	if o.Dir, err = scratch(*dir); err != nil {
+	data, err := scratch(*dir, stderr)
+	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, os.RemoveAll(o.Dir)) }()
+	o.Dir = data.Name()
+	defer func() { err = errors.Join(err, os.RemoveAll(o.Dir), data.Close()) }()
 	stopProfile, err := startProfile(*profile)
 	if err != nil {
 		return err
@@ -136,11 +138,38 @@ func startProfile(path string) (stop func() error, err error) {
 	}, nil
 }
 
-func scratch(parent string) (string, error) {
+// scratch makes a directory for data, locked until it is closed, and tells of those whose process was killed.
+func scratch(parent string, progress io.Writer) (*os.File, error) {
 	if err := os.MkdirAll(parent, 0o755); err != nil {
-		return "", err
+		return nil, err
 	}
-	return os.MkdirTemp(parent, "run-*")
+	left, err := filepath.Glob(filepath.Join(parent, "run-*"))
+	if err != nil {
+		return nil, err
+	}
+	for _, dir := range left {
+		if f, err := lock(dir); err == nil {
+			_ = f.Close() // only read
+			_, _ = fmt.Fprintf(progress, "%s is left of a run that was killed; nothing needs it\n", dir)
+		}
+	}
+	dir, err := os.MkdirTemp(parent, "run-*")
+	if err != nil {
+		return nil, err
+	}
+	return lock(dir)
+}
+
+// lock takes the lock on a directory that nobody holds.
+func lock(dir string) (*os.File, error) {
+	f, err := os.Open(dir)
+	if err != nil {
+		return nil, err
+	}
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
 }
 
 // write reports what was measured, which may be less than was to be.
