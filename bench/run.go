@@ -137,8 +137,14 @@ Measures an S3 or DICOMweb server. Workloads, of which several run in the order 
   stow wado-instance wado-series wado-frames
   metadata qido open-study                       need -dicomweb
 
-Reading workloads first store what they read, and check every byte they get back. Data are fictitious.
-Credentials come from -key-id and -secret, or from BENCH_KEY_ID and BENCH_SECRET.
+Reading workloads first store what they read, and check every byte they get back. Data are fictitious, and stay at the
+server: S3 objects below put/, read/ and list/ of the bucket (addressed by path), DICOM studies of patients whose IDs are
+P, four hexadecimal digits of the seed, and six of a number. Use a bucket and an archive that you can throw away.
+Credentials come from -key-id and -secret, or from BENCH_KEY_ID and BENCH_SECRET. Certificates are checked; the file
+that SSL_CERT_FILE names holds those to trust instead of the system's.
+
+Exit codes: 0 done; 1 stopped, or something could not be measured (what was is reported); 2 wrong flags; 3 done, but some
+operations failed or answers were wrong.
 
 `
 
