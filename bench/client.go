@@ -357,7 +357,7 @@ func (c *client) readBody(req *request, resp *response) error {
 		resp.crc = crc32.Update(resp.crc, castagnoli, buf[len(buf):len(buf)+n])
 		resp.size += int64(n)
 		buf = buf[:len(buf)+n]
-		if resp.size > maxBody {
+		if keep && resp.size > maxBody {
 			return fmt.Errorf("body over %d bytes", int64(maxBody))
 		}
 		if err == nil && resp.size == resp.length && !resp.chunked || errors.Is(err, io.EOF) {
@@ -404,12 +404,30 @@ func (r *response) want(status ...int) error {
 			return nil
 		}
 	}
-	text := strings.Map(func(r rune) rune {
+	return fmt.Errorf("status %d: %s", r.status, quote(r.body))
+}
+
+// quote is what an answer says of itself: what S3 has in elements of their own, without what differs from request to request, or else its start.
+func quote(body []byte) string {
+	text := string(body[:min(len(body), 200)])
+	if code, message := xmlText(body, "Code"), xmlText(body, "Message"); code != "" {
+		text = code + ": " + message
+	}
+	text = strings.Map(func(r rune) rune {
 		if !unicode.IsPrint(r) {
 			return ' '
 		}
 		return r
-	}, string(r.body[:min(len(r.body), 200)]))
-	text = strings.Join(strings.Fields(text), " ")
-	return fmt.Errorf("status %d: %s", r.status, text)
+	}, text)
+	return strings.Join(strings.Fields(text), " ")
+}
+
+// xmlText is the text of the first XML element of that name.
+func xmlText(body []byte, name string) string {
+	_, rest, _ := bytes.Cut(body, []byte("<"+name+">"))
+	text, _, closed := bytes.Cut(rest, []byte("</"+name+">"))
+	if !closed {
+		return ""
+	}
+	return string(text[:min(len(text), 200)])
 }

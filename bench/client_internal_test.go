@@ -208,6 +208,17 @@ func TestClientWaitsOnce(t *testing.T) {
 	}
 }
 
+func TestErrorsOfOneKindHaveOneText(t *testing.T) {
+	var texts []string
+	for _, id := range []string{"1", "2"} {
+		r := &response{status: 503, body: []byte("<Error><Code>SlowDown</Code><Message>Full.</Message><RequestId>" + id + "</RequestId></Error>")}
+		texts = append(texts, r.want(200).Error())
+	}
+	if texts[0] != "status 503: SlowDown: Full." || texts[1] != texts[0] {
+		t.Errorf("%q", texts)
+	}
+}
+
 func TestErrorsQuoteNothingThatTerminalsObey(t *testing.T) {
 	r := &response{status: 503, body: []byte("\x1b[2J\x07Slow\r\n Dówn\x9b")}
 	if err := r.want(200); err.Error() != "status 503: [2J Slow Dówn\ufffd" {

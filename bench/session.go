@@ -107,6 +107,10 @@ type Session struct {
 	checked map[string]map[uint32]bool
 }
 
+// answerTimeout is how long a request may take, and a second more for each megabyte of an S3 object: who measures large ones on slow disks is
+// not told that the server is silent.
+const answerTimeout = 2 * time.Minute
+
 // NewSession makes a session. Targets that are to be compared should share a generator. Progress goes to log.
 func NewSession(t Target, g *Generator, log io.Writer) *Session {
 	if t.Region == "" {
@@ -119,7 +123,7 @@ func NewSession(t Target, g *Generator, log io.Writer) *Session {
 		log = io.Discard
 	}
 	s := &Session{
-		target: t, gen: g, seed: g.seed, timeout: 2 * time.Minute, log: log,
+		target: t, gen: g, seed: g.seed, timeout: answerTimeout, log: log,
 		objects: make(map[int64]int), checked: make(map[string]map[uint32]bool),
 		noise: make([]byte, 8<<20),
 	}
@@ -173,6 +177,9 @@ func (s *Session) Run(ctx context.Context, step Step) (*Result, error) {
 		step.Studies = s.stored // all that is there; the default if nothing is
 	}
 	step = step.withDefaults()
+	if wl.s3 {
+		s.timeout = answerTimeout + time.Duration(step.Size)*time.Microsecond
+	}
 	op, err := wl.prepare(ctx, s, &step)
 	if err != nil {
 		return nil, fmt.Errorf("prepare %s at %s: %w", step.Workload, s.target.Name, err)
