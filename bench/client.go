@@ -303,7 +303,15 @@ func (c *client) bodyReader(resp *response) io.Reader {
 		return &sizedBody{c, resp.length}
 	}
 	resp.close = true
-	return c.reader
+	return endlessBody{c}
+}
+
+// endlessBody is a body that the end of the connection ends, which wakes the client however little has come.
+type endlessBody struct{ c *client }
+
+func (b endlessBody) Read(p []byte) (int, error) {
+	b.c.wakeAt(maxGather)
+	return b.c.reader.Read(p)
 }
 
 // sizedBody is a body of which left bytes have still to come.

@@ -129,6 +129,11 @@ func TestClientAgainstRawServers(t *testing.T) {
 // TestClientIsWokenOnce has a body come in two pieces, of which the first must not wake the client.
 func TestClientIsWokenOnce(t *testing.T) {
 	const size, first = 600_000, 100_000
+	t.Run("length", func(t *testing.T) { wokenOnce(t, fmt.Sprintf("Content-Length: %d\r\n", size), size, first) })
+	t.Run("to the end", func(t *testing.T) { wokenOnce(t, "Connection: close\r\n", size, first) })
+}
+
+func wokenOnce(t *testing.T, header string, size, first int) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -142,7 +147,7 @@ func TestClientIsWokenOnce(t *testing.T) {
 		}
 		defer conn.Close()
 		_, _ = http.ReadRequest(bufio.NewReader(conn))
-		_, _ = fmt.Fprintf(conn, "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n", size)
+		_, _ = fmt.Fprintf(conn, "HTTP/1.1 200 OK\r\n%s\r\n", header)
 		<-headRead // so that the client reads the body apart from it
 		_, _ = conn.Write(make([]byte, first))
 		select {
