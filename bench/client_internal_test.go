@@ -401,7 +401,7 @@ func TestOpenLoopKeepsItsDuration(t *testing.T) {
 func TestDriveStops(t *testing.T) {
 	fail := func(context.Context, *worker, int64) (moved, error) { return moved{}, errors.New("no") }
 	res, err := drive(t.Context(), load{workers: 2}, []*worker{{}, {}}, fail)
-	if err != nil || res.Errors != 2*maxStreak || len(res.ErrorTexts) != 1 {
+	if err != nil || res.Errors != 2*maxStreak || len(res.ErrorTexts) != 1 || res.GaveUp != 2 || len(res.notes()) != 2 {
 		t.Errorf("a server that only fails: %+v, %v", res, err)
 	}
 	count := func(_ context.Context, _ *worker, n int64) (moved, error) {

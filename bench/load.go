@@ -127,6 +127,7 @@ type Result struct {
 	Objects       int64        `json:"objects"`
 	Bytes         int64        `json:"bytes"`
 	Errors        int64        `json:"errors"`
+	GaveUp        int          `json:"gave_up,omitempty"`    // workers, after maxStreak errors in a row
 	SentAgain     int64        `json:"sent_again,omitempty"` // requests, on new connections, for the server had closed theirs without an answer
 	ErrorTexts    []string     `json:"error_texts,omitempty"`
 	OpsPerSecond  float64      `json:"ops_per_s"`
@@ -245,6 +246,9 @@ func summarise(workers []*worker, seconds float64) *Result {
 		res.Objects += w.total.objects
 		res.Bytes += w.total.bytes
 		res.Errors += w.errors
+		if w.streak >= maxStreak {
+			res.GaveUp++
+		}
 		for _, c := range w.clients() {
 			res.SentAgain += c.again
 		}

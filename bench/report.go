@@ -83,8 +83,11 @@ func (r *Result) notes() []string {
 	if len(r.Steps) > 0 {
 		out = append(out, r.stepLine())
 	}
+	if r.GaveUp > 0 {
+		add("%d of %d workers gave up after %d errors in a row", r.GaveUp, r.Concurrency, maxStreak)
+	}
 	if r.NotBegun > 0 {
-		add("too slow for this rate: %d operations were not begun in time, and have no latency", r.NotBegun)
+		add("at this rate, %d operations were not begun in time, and have no latency", r.NotBegun)
 	}
 	if r.SentAgain > 0 {
 		add("%d requests were sent again: the server had closed their connections without an answer", r.SentAgain)
