@@ -266,6 +266,17 @@ func TestParseQuery(t *testing.T) {
 	if q, err := parseQuery(route{resource: resStudies}, []param{{"StudyInstanceUID", uids}}); err != nil || len(q.list("0020000D")) != maxListValues {
 		t.Errorf("%d UIDs: %v", maxListValues, err)
 	}
+	var asked, demanded []param // of private attributes, of which there are enough
+	for i := range maxQueryKeys + 1 {
+		tag := tagKey(0x00091001 + uint32(i))
+		asked, demanded = append(asked, param{tag, ""}), append(demanded, param{tag, "x"})
+	}
+	if q, err := parseQuery(route{resource: resStudies}, asked); err != nil || len(q.keys) > 0 || !q.include["00091001"] {
+		t.Errorf("%d attributes asked for: %v", len(asked), err)
+	}
+	if _, err := parseQuery(route{resource: resStudies}, demanded); err == nil {
+		t.Errorf("%d keys accepted", len(demanded))
+	}
 	for _, bad := range []param{{"StudyInstanceUID", uids + "1.2"}, {"limit", "-1"}, {"limit", "x"}, {"offset", "1.5"}, {"StudyDate", "x"},
 		{"fuzzymatching", "perhaps"}, {"SeriesNumber", "one"}, {"PatientID", strings.Repeat("x", 20000)}} {
 		if _, err := parseQuery(route{resource: resStudies}, []param{bad}); err == nil {

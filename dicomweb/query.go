@@ -73,12 +73,12 @@ func parseQuery(r route, params []param) (*query, error) {
 			attributes = append(attributes, p)
 		}
 	}
-	if len(attributes) > maxQueryKeys {
-		return nil, badRequest("more than %d matching keys", maxQueryKeys)
-	}
 	for _, p := range mergeRepeated(attributes) {
 		if err := q.attribute(p); err != nil {
 			return nil, err
+		}
+		if len(q.keys) > maxQueryKeys {
+			return nil, badRequest("more than %d matching keys", maxQueryKeys)
 		}
 	}
 	q.cap()
