@@ -294,7 +294,8 @@ func TestPlan(t *testing.T) {
 		want  string
 	}{
 		{"StudyInstanceUID=1.2&PatientID=x", "studies"},
-		{"SOPInstanceUID=1.2", "sops"},
+		{"SOPInstanceUID=1.2&SeriesInstanceUID=1.3", "sops"},
+		{"SeriesInstanceUID=1.2&PatientID=x", "series"},
 		{"PatientID=x&StudyDate=20240101", "p x"},
 		{"AccessionNumber=x", "a x"},
 		{"PatientName=DOE*", "n doe"},
@@ -323,6 +324,8 @@ func TestPlan(t *testing.T) {
 			got = "studies"
 		case p.sops != nil:
 			got = "sops"
+		case p.series != nil:
+			got = "series"
 		case p.index != 0:
 			got = string(rune(p.index)) + " " + p.ranges[0][0]
 		}

@@ -21,6 +21,7 @@ type Objects interface {
 	Study(ctx context.Context, bucket, study string) (store.StudyRow, error)
 	SeriesOf(ctx context.Context, bucket, study string, fn func(store.SeriesRow) bool) error
 	SeriesRow(ctx context.Context, bucket, study, series string) (store.SeriesRow, error)
+	StudiesWith(ctx context.Context, bucket, series string, fn func(study string) bool) error
 	Instances(ctx context.Context, bucket, study, series string, fn func(store.InstanceRow) bool) error
 	Instance(ctx context.Context, bucket, sop string) (store.InstanceRow, error)
 	InstanceInfo(ctx context.Context, bucket, sop string) (store.Info, error)

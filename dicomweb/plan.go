@@ -3,6 +3,8 @@ package dicomweb
 import (
 	"context"
 	"errors"
+	"maps"
+	"slices"
 	"sort"
 	"strings"
 	"time"
@@ -23,6 +25,7 @@ const (
 // index by date from newest to oldest within lo and hi.
 type plan struct {
 	studies []string // exact study UIDs
+	series  []string // exact Series Instance UIDs
 	sops    []string // exact SOP Instance UIDs
 	index   store.Index
 	ranges  [][2]string       // lo, hi of each search of index
@@ -48,6 +51,10 @@ func planQuery(q *query) plan {
 	}
 	if l := q.list("00080018"); l != nil {
 		p.sops = l
+		return p
+	}
+	if l := q.list("0020000E"); l != nil {
+		p.series = l
 		return p
 	}
 	days := p.dates(q)
@@ -220,6 +227,8 @@ func (g *Gateway) candidates(ctx context.Context, bucket string, p plan, fn func
 		hits, err = g.studyHits(ctx, bucket, p.studies)
 	case p.sops != nil:
 		hits, err = g.instanceHits(ctx, bucket, p.sops)
+	case p.series != nil:
+		hits, err = g.seriesHits(ctx, bucket, p.series)
 	case p.index != 0:
 		hits, err = g.indexHits(ctx, bucket, p)
 		if errors.Is(err, errTooMany) { // then many of the newest studies match, too
@@ -280,7 +289,6 @@ func (g *Gateway) studyHits(ctx context.Context, bucket string, uids []string) (
 
 func (g *Gateway) instanceHits(ctx context.Context, bucket string, uids []string) ([]store.Hit, error) {
 	seen := map[string]bool{}
-	var studies []string
 	for _, uid := range uids {
 		if cleanUID(uid) == "" {
 			continue
@@ -292,12 +300,26 @@ func (g *Gateway) instanceHits(ctx context.Context, bucket string, uids []string
 		if err != nil {
 			return nil, err
 		}
-		if !seen[row.Study] {
-			seen[row.Study] = true
-			studies = append(studies, row.Study)
+		seen[row.Study] = true
+	}
+	return g.studyHits(ctx, bucket, slices.Collect(maps.Keys(seen)))
+}
+
+func (g *Gateway) seriesHits(ctx context.Context, bucket string, uids []string) ([]store.Hit, error) {
+	seen := map[string]bool{}
+	for _, uid := range uids {
+		if cleanUID(uid) == "" {
+			continue
+		}
+		err := g.objects.StudiesWith(ctx, bucket, uid, func(study string) bool {
+			seen[study] = true
+			return true
+		})
+		if err != nil {
+			return nil, err
 		}
 	}
-	return g.studyHits(ctx, bucket, studies)
+	return g.studyHits(ctx, bucket, slices.Collect(maps.Keys(seen)))
 }
 
 // indexHits collects the studies of an index that the plan accepts.

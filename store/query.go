@@ -187,6 +187,20 @@ func (s *Store) SeriesRow(_ context.Context, bucket, study, series string) (Seri
 	return s.seriesRow(b.ID, study, series, v)
 }
 
+// StudiesWith calls fn with the studies in which a Series Instance UID occurs, by UID: more than one only if a sender broke the rules.
+// Errors: ErrNoBucket, and ctx's.
+func (s *Store) StudiesWith(ctx context.Context, bucket, series string, fn func(study string) bool) error {
+	b, err := getBucket(s.catalog, bucket)
+	if err != nil {
+		return err
+	}
+	prefix := seriesUIDPrefix(b.ID, series)
+	return s.scan(ctx, prefix, catalog.PrefixEnd(prefix), func(k, _ []byte) (bool, error) {
+		study, _, err := catalog.CutUID(k[len(prefix):])
+		return err == nil && fn(study), err
+	})
+}
+
 func (s *Store) seriesRow(bucket uint64, study, uid string, v []byte) (SeriesRow, error) {
 	d, err := decodeSeries(v)
 	if err != nil {

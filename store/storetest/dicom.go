@@ -266,6 +266,14 @@ func testConflicts(h *harness) {
 		if err != nil || se.Conflict != series {
 			h.Errorf("series %+v, %v", se, err)
 		}
+		got = nil
+		err = h.StudiesWith(h.Context(), b, "1.1.1", func(study string) bool { got = append(got, study); return true })
+		if err != nil || (len(got) > 1) != series || got[0] != "1.1" {
+			h.Errorf("studies with the series: %q, %v", got, err)
+		}
+	}
+	if err := h.StudiesWith(h.Context(), b, "1.1", func(string) bool { h.Error("a study by the beginning of its series' UID"); return true }); err != nil {
+		h.Error(err)
 	}
 	check("1.1", true, true)
 	h.delete(moved.key(b))
