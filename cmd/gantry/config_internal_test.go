@@ -2,6 +2,8 @@ package main
 
 import (
 	"bufio"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -382,4 +384,25 @@ func TestHintsFitTheError(t *testing.T) {
 			t.Errorf("%v: hint %q", c.err, got)
 		}
 	}
+}
+
+func TestWarnOfCertificate(t *testing.T) {
+	now := time.Date(2026, 6, 1, 0, 0, 0, 0, time.UTC)
+	for _, c := range []struct {
+		from, to time.Duration // from now
+		warned   bool
+	}{
+		{-time.Hour, 30 * 24 * time.Hour, false},
+		{-time.Hour, 7 * 24 * time.Hour, true},
+		{-2 * time.Hour, -time.Hour, true},
+		{time.Hour, 30 * 24 * time.Hour, true},
+	} {
+		var b strings.Builder
+		leaf := &x509.Certificate{NotBefore: now.Add(c.from), NotAfter: now.Add(c.to)}
+		warnOfCertificate(slog.New(slog.NewTextHandler(&b, nil)), &tls.Config{Certificates: []tls.Certificate{{Leaf: leaf}}}, now)
+		if got := strings.Contains(b.String(), "level=WARN"); got != c.warned {
+			t.Errorf("%+v: %s", c, b.String())
+		}
+	}
+	warnOfCertificate(slog.New(slog.DiscardHandler), nil, now)
 }

@@ -120,6 +120,7 @@ func serve(ctx context.Context, cfg *Config, stdout, stderr io.Writer) error {
 	if srv.tls, err = loadTLS(cfg); err != nil {
 		return err
 	}
+	warnOfCertificate(logger, srv.tls, time.Now())
 	if _, err := cfg.extraKeys(); err != nil {
 		return err
 	}
@@ -216,6 +217,20 @@ func loadTLS(cfg *Config) (*tls.Config, error) {
 		return nil, usageError{fmt.Errorf("configuration: tls: %w", err)}
 	}
 	return &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}, nil
+}
+
+// expiresSoon is how long before its end a certificate is worth a warning.
+const expiresSoon = 14 * 24 * time.Hour
+
+// warnOfCertificate says what only the clients would tell otherwise.
+func warnOfCertificate(logger *slog.Logger, cfg *tls.Config, now time.Time) {
+	if cfg == nil || cfg.Certificates[0].Leaf == nil {
+		return
+	}
+	leaf := cfg.Certificates[0].Leaf
+	if now.Before(leaf.NotBefore) || leaf.NotAfter.Sub(now) < expiresSoon {
+		logger.Warn("clients refuse the certificate outside of its time", "from", leaf.NotBefore, "to", leaf.NotAfter)
+	}
 }
 
 func openStore(ctx context.Context, cfg *Config, logger *slog.Logger, reg prometheus.Registerer, progress func(store.Progress)) (*store.Store, error) {
