@@ -2,7 +2,7 @@ package store
 
 import (
 	"math"
-	"sync/atomic"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -15,8 +15,10 @@ type metrics struct {
 	steps                                    [stepCount]prometheus.Counter
 	commit                                   prometheus.Histogram
 
-	damageFound atomic.Int64 // what damage counts, to be read back
-	recent      commitTimes
+	recent commitTimes
+
+	mu     sync.Mutex // guards places
+	places map[place]struct{}
 }
 
 func newMetrics(reg prometheus.Registerer, s *Store) *metrics {
@@ -24,11 +26,12 @@ func newMetrics(reg prometheus.Registerer, s *Store) *metrics {
 		return prometheus.NewCounter(prometheus.CounterOpts{Namespace: "gantry", Subsystem: "store", Name: name, Help: help})
 	}
 	m := &metrics{
+		places:    make(map[place]struct{}),
 		objects:   counter("objects_stored_total", "Objects committed."),
 		bytes:     counter("log_bytes_total", "Bytes appended to the log, headers and padding included."),
 		batches:   counter("batches_total", "Group commits."),
 		records:   counter("records_total", "Records committed."),
-		damage:    counter("damage_found_total", "Damaged blocks, headers and stretches of the log met by reads and recovery."),
+		damage:    counter("damage_found_total", "Damaged blocks, headers and stretches of the log met by reads and recovery, each counted once."),
 		cacheHits: counter("cache_hits_total", "Blocks read from memory."),
 		diskReads: counter("disk_reads_total", "Blocks read from a segment, which the page cache may have had."),
 		commit: prometheus.NewHistogram(prometheus.HistogramOpts{
@@ -117,7 +120,27 @@ func (m *metrics) batch(records int, bytes int64, d time.Duration) {
 
 func (m *metrics) stored() { m.objects.Inc() }
 
-func (m *metrics) corrupt() {
-	m.damage.Inc()
-	m.damageFound.Add(1)
+// place is where damage was met. A viewer asks for the same again and again.
+type place struct {
+	lsn    LSN
+	offset int64
+}
+
+// maxPlaces bounds the places that are told apart. Who has as many doesn't count them.
+const maxPlaces = 10_000
+
+func (m *metrics) corrupt(p place) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if _, known := m.places[p]; !known && len(m.places) < maxPlaces {
+		m.places[p] = struct{}{}
+		m.damage.Inc()
+	}
+}
+
+// damageFound is what damage counts, to be read back.
+func (m *metrics) damageFound() int64 {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return int64(len(m.places))
 }

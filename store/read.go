@@ -266,7 +266,7 @@ func (s *Store) readDisk(at *location, i int) ([]byte, error) {
 
 // damaged counts and logs damage that a reader met.
 func (s *Store) damaged(e *CorruptError) error {
-	s.metrics.corrupt()
+	s.metrics.corrupt(place{e.LSN, e.Offset})
 	s.cfg.Logger.Error("damage found", "segment", e.Segment, "offset", e.Offset, "lsn", e.LSN.String(), "detail", e.Detail)
 	return e
 }

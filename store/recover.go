@@ -488,7 +488,7 @@ func (t *tail) finish(last bool, fileSize int64) error {
 
 func (s *Store) reportDamage(d Damage) {
 	s.damage = append(s.damage, d)
-	s.metrics.corrupt()
+	s.metrics.corrupt(place{d.From, int64(d.To)})
 	s.cfg.Logger.Error("damage found", "segment", d.Segment, "from", d.From.String(), "to", d.To.String(), "detail", d.Detail)
 }
 

@@ -147,7 +147,7 @@ func TestVerifyWhileDeleting(t *testing.T) {
 	}
 	v := &verifier{store: s, report: &Report{}, end: s.End()}
 	v.object(b, k.Name, e)
-	if n := s.metrics.damageFound.Load(); n != 0 || len(v.report.Damaged) != 0 {
+	if n := s.metrics.damageFound(); n != 0 || len(v.report.Damaged) != 0 {
 		t.Errorf("%d damages counted, %v reported", n, v.report.Damaged)
 	}
 }
@@ -281,7 +281,7 @@ func TestAbortWhileCompleteReads(t *testing.T) {
 	if _, err := s.Complete(t.Context(), c); !errors.Is(err, ErrNoUpload) {
 		t.Errorf("complete twice: %v", err)
 	}
-	if n := s.metrics.damageFound.Load(); n != 0 {
+	if n := s.metrics.damageFound(); n != 0 {
 		t.Errorf("%d damages counted", n)
 	}
 	if err := s.tidy(t.Context()); err != nil {
@@ -311,5 +311,41 @@ func TestVerifyCountsObjects(t *testing.T) {
 		if err != nil || len(r.Damaged) != 1 || r.Damaged[0].Bucket != "plain" {
 			t.Errorf("%s: %+v, %v", name, r, err)
 		}
+	}
+}
+
+// TestDamageIsCountedOnce: who asks for a damaged object again and again does not make it many.
+func TestDamageIsCountedOnce(t *testing.T) {
+	fs := vfs.NewMem()
+	s := openIn(t, memConfig(fs, catalog.NewMemDisk()))
+	for _, name := range []string{"a", "b"} {
+		k := Key{Bucket: "plain", Name: name}
+		mustPut(t, s, &Put{Key: k, Body: strings.NewReader("payload of " + name), Size: 12})
+		e, err := s.lookUp(k)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f, err := s.wal.files.acquire(s.wal.path(s.wal.active()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = f.WriteAt([]byte("P"), int64(e.LSN-s.wal.active().base)+int64(e.HeaderLen))
+		f.release()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 3 {
+			o, err := s.Get(t.Context(), k)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := io.Copy(io.Discard, o.Range(0, o.Size)); !errors.Is(err, ErrCorrupt) {
+				t.Fatalf("read: %v", err)
+			}
+			o.Close()
+		}
+	}
+	if st, err := s.Stats(t.Context()); st.DamageFound != 2 || err != nil {
+		t.Errorf("%d places are damaged, want 2; %v", st.DamageFound, err)
 	}
 }

@@ -24,7 +24,7 @@ type Stats struct {
 
 	Commits       Commits
 	Ingest        Ingest
-	DamageFound   int64 // damaged blocks, headers and stretches met since the start, by reads and by recovery
+	DamageFound   int64 // damaged blocks, headers and stretches met since the start, by reads and by recovery, each counted once
 	CatalogBehind int64 // bytes of the log that a start after a crash now would replay
 }
 
@@ -48,7 +48,7 @@ func (s *Store) Stats(ctx context.Context) (Stats, error) {
 	}
 	st := Stats{
 		LogID: s.site.logID, Epoch: s.epoch(), End: s.End(), Commits: s.metrics.recent.stats(), Broken: s.brokenState.get(),
-		DamageFound: s.metrics.damageFound.Load(),
+		DamageFound: s.metrics.damageFound(),
 	}
 	if last := s.lastTime.Load(); last > 0 {
 		st.LastWrite = time.Unix(0, last).UTC()
