@@ -360,6 +360,37 @@ func TestBodyBudgetOfBoundedBodies(t *testing.T) {
 	}
 }
 
+// TestBodyBudgetOfLargeBodies: once its beginning is in the log, a large body takes one extent of the budget.
+func TestBodyBudgetOfLargeBodies(t *testing.T) {
+	d := disk{fs: vfs.NewMem(), cat: catalog.NewMemDisk()}
+	s := open(t, d.config())
+	mustBucket(t, s, "plain", store.BucketSettings{})
+	gate, stuck := make(chan struct{}), make(chan struct{})
+	rest := readerFunc(func([]byte) (int, error) {
+		close(stuck)
+		<-gate
+		return 0, io.ErrUnexpectedEOF
+	})
+	done := make(chan error, 1)
+	go func() {
+		body := io.MultiReader(zeroReader(store.MaxRecord+1), rest)
+		_, err := s.Put(t.Context(), &store.Put{Key: store.Key{Bucket: "plain", Name: "o"}, Body: body, Size: -1})
+		done <- err
+	}()
+	<-stuck
+	if n := store.BudgetInUse(s); n != store.ExtentSize {
+		t.Errorf("%d bytes are reserved, want %d", n, store.ExtentSize)
+	}
+	close(gate)
+	if err := <-done; !errors.Is(err, store.ErrIncompleteBody) {
+		t.Errorf("put: %v", err)
+	}
+}
+
+type readerFunc func(p []byte) (int, error)
+
+func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
+
 // zeroReader gives n zeros.
 func zeroReader(n int64) io.Reader { return io.LimitReader(zeros{}, n) }
 
