@@ -50,6 +50,9 @@ func (s Step) Check() error {
 	if !(s.Rate >= 0 && s.Rate <= math.MaxInt32) { // NaN is neither
 		return fmt.Errorf("rate %g: want operations per second", s.Rate)
 	}
+	if s.Duration > 0 && s.Duration < time.Millisecond {
+		return fmt.Errorf("duration %v: want a unit, as in 5s", s.Duration)
+	}
 	for what, n := range map[string]int64{
 		"concurrency": int64(s.Concurrency), "duration": int64(s.Duration), "count": s.Count, "size": s.Size,
 		"objects": int64(s.Objects), "keys": int64(s.Keys), "per request": int64(s.PerRequest), "studies": int64(s.Studies),

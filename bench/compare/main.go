@@ -76,6 +76,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 	if fs.NArg() > 0 {
 		return fmt.Errorf("unexpected %q", fs.Arg(0))
 	}
+	if o.Rounds < 0 {
+		return fmt.Errorf("%d rounds: less than none", o.Rounds)
+	}
 	if o.Seed == 0 {
 		o.Seed = uint64(time.Now().UnixNano())
 	}

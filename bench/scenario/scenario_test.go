@@ -34,6 +34,7 @@ func TestReadRefusesMistakes(t *testing.T) {
 		"unknown starter":     "servers: {a: {start: b}}",
 		"unknown workload":    "servers: {a: {}}\nsteps: [{name: n, workload: w, of: a}]",
 		"unknown query":       "servers: {a: {}}\nsteps: [{name: n, workload: qido, query: q, of: a}]",
+		"duration of 5 ns":    "servers: {a: {}}\nsteps: [{name: n, workload: qido, duration: 5, of: a}]",
 		"negative rate":       "servers: {a: {}}\nsteps: [{name: n, workload: qido, rate: -1, of: a}]",
 		"unknown server":      "servers: {a: {}}\nsteps: [{name: n, workload: qido, of: b}]",
 		"unknown metric":      "servers: {a: {}}\nsteps: [{name: n, workload: qido, of: a, goals: [{metric: m, at_least: 1, limit: true}]}]",
