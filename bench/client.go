@@ -68,7 +68,8 @@ type bodyUse int
 const (
 	keepAndSum bodyUse = iota // response.body and response.crc
 	sumOnly                   // response.crc
-	sumParts                  // response.parts
+	sumSet                    // response.parts, in any order
+	sumList                   // response.parts, in theirs
 )
 
 // A response's body is valid until the client's next request.
@@ -347,7 +348,8 @@ func (c *client) readBody(req *request, resp *response) error {
 		c.body = make([]byte, 0, resp.length+1) // one more, so that the end is seen without growing
 	}
 	buf, src := c.body[:0], c.bodyReader(resp)
-	if req.use == sumParts && good {
+	if (req.use == sumSet || req.use == sumList) && good {
+		resp.parts.ordered = req.use == sumList
 		if err := c.sumParts(resp, src); err != nil {
 			return fmt.Errorf("body: %w", err)
 		}
@@ -386,7 +388,7 @@ func (c *client) readBody(req *request, resp *response) error {
 // sumParts takes the fingerprint of a body's parts while it comes.
 func (c *client) sumParts(resp *response, src io.Reader) (err error) {
 	c.body = c.body[:cap(c.body)]
-	resp.parts, resp.size, err = fingerprintOf(resp.contentType, src, c.body[:readChunk])
+	resp.size, err = resp.parts.take(resp.contentType, src, c.body[:readChunk])
 	return err
 }
 

@@ -480,6 +480,24 @@ func TestEachPart(t *testing.T) {
 	}
 }
 
+// TestFramesOutOfOrder: the instances of a series may come in any order, frames may not.
+func TestFramesOutOfOrder(t *testing.T) {
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "multipart/related; boundary=b")
+		_, _ = io.WriteString(w, "--b\r\n\r\nsecond\r\n--b\r\n\r\nfirst\r\n--b--")
+	}))
+	defer srv.Close()
+	for _, ordered := range []bool{false, true} {
+		want := fingerprint{ordered: ordered}
+		for _, part := range []string{"first", "second"} {
+			want.add(crc32.Checksum([]byte(part), castagnoli), int64(len(part)))
+		}
+		if _, err := fetch(t.Context(), testClient(t, srv.URL), "/", "", want); (err != nil) != ordered {
+			t.Errorf("ordered %v: %v", ordered, err)
+		}
+	}
+}
+
 func FuzzEachPart(f *testing.F) {
 	f.Add("b", []byte("--b\r\nContent-Length: 3\r\n\r\nabc\r\n--b--\r\n"))
 	f.Add("b", []byte("--b\r\n\r\n\r\n--b\r\n\r\n\r\n--b--"))

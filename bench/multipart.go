@@ -200,21 +200,24 @@ func contentLength(header []byte) int64 {
 	return -1
 }
 
-// A fingerprint stands for a set of byte strings in any order.
+// A fingerprint stands for a set of byte strings, or for a list of them.
 type fingerprint struct {
-	count int
-	bytes int64
-	sum   uint64
+	ordered bool
+	count   int
+	bytes   int64
+	sum     uint64
 }
 
 func (p *fingerprint) add(crc uint32, size int64) {
 	p.count++
 	p.bytes += size
 	p.sum += mix(uint64(crc)<<32 ^ uint64(size))
+	if p.ordered {
+		p.sum = mix(p.sum)
+	}
 }
 
-// fingerprintOf takes the fingerprint of all parts of a body, and tells how long that is.
-func fingerprintOf(contentType string, src io.Reader, buf []byte) (p fingerprint, read int64, err error) {
-	read, err = eachPart(contentType, src, buf, func(c checksum) { p.add(c.crc, c.size) })
-	return p, read, err
+// take takes the fingerprint of all parts of a body, and tells how long that is.
+func (p *fingerprint) take(contentType string, src io.Reader, buf []byte) (read int64, err error) {
+	return eachPart(contentType, src, buf, func(c checksum) { p.add(c.crc, c.size) })
 }

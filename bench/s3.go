@@ -55,7 +55,7 @@ func (s *Session) put(ctx context.Context, w *worker, key string, name uint64, s
 	return moved{1, size}, resp.want(200)
 }
 
-var errOtherBytes = errors.New("wrong bytes: as many as were stored, but others")
+var errOtherBytes = errors.New("wrong bytes: as many as were stored, but others, or in another order")
 
 func (s *Session) get(ctx context.Context, w *worker, key string, name uint64, size int64) (moved, error) {
 	resp, err := w.client.do(ctx, &request{method: "GET", path: key, use: sumOnly})

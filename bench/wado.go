@@ -27,7 +27,11 @@ func acceptFrames(k Kind) string {
 
 // fetch gets a path and compares the parts of the answer with what is expected.
 func fetch(ctx context.Context, c *client, path, accept string, want fingerprint) (moved, error) {
-	resp, err := c.do(ctx, &request{method: "GET", path: path, header: accept, use: sumParts})
+	use := sumSet
+	if want.ordered {
+		use = sumList
+	}
+	resp, err := c.do(ctx, &request{method: "GET", path: path, header: accept, use: use})
 	if err != nil {
 		return moved{}, err
 	}
@@ -133,7 +137,7 @@ func prepareWadoFrames(ctx context.Context, s *Session, step *Step) (operation, 
 
 // fetchFrames gets the frames of an instance in one request: the given one, or all if it is 0.
 func (s *Session) fetchFrames(ctx context.Context, c *client, in *Instance, frame int) (moved, error) {
-	var want fingerprint
+	want := fingerprint{ordered: true}
 	list := strconv.Itoa(frame)
 	sizes := in.Sums.FrameSizes
 	if frame > 0 {
