@@ -130,7 +130,7 @@ func (o outputs) check() error {
 	return nil
 }
 
-const usageText = `Usage: bench [flags]
+const usageText = `Usage: gantry bench [flags]
 
 Measures an S3 or DICOMweb server. Workloads, of which several run in the order given:
   s3-put s3-get s3-list s3-mixed                 need -s3

@@ -91,7 +91,7 @@ func hintFor(err error) string {
 	case errors.As(err, &listen) && listen.Op == "listen":
 		return "Choose an address of this machine, and a port that is free to this user (above 1023, as a rule)."
 	case errors.Is(err, syscall.ECONNREFUSED):
-		return "No gantry answers at that address. If it listens at another one, name its --config or its --url."
+		return "Nothing answers at that address. A gantry that listens elsewhere is named by its --config or its --url."
 	case errors.As(err, &status) && status.status == http.StatusUnauthorized:
 		return "If another gantry answers there than the one that you mean, name that with its --config or its --url."
 	case errors.Is(err, catalog.ErrCorrupt):
