@@ -289,6 +289,8 @@ func appendRun(dst, raw []byte, set codeSet) ([]byte, int) {
 		return utf8.AppendRune(dst, 0x203E), 1 // overline; 5C stays: it delimits values
 	case b < 0x80:
 		return append(dst, b), 1
+	case set.id == setKatakana && len(raw) > 1: // JIS X 0201 has no such byte, but Shift-JIS is written under its name
+		return appendPair(dst, [3]byte{0, b, raw[1]}, set.id), 2
 	case set.id == setSingle:
 		return utf8.AppendRune(dst, set.single.DecodeByte(b)), 1
 	case set.id == setNone:
@@ -309,6 +311,8 @@ func appendPair(dst []byte, p [3]byte, id codeSetID) []byte {
 		e, in = japanese.EUCJP, p[:]
 	case setKSX1001:
 		e = korean.EUCKR
+	case setKatakana:
+		e = japanese.ShiftJIS
 	default:
 		e = simplifiedchinese.GBK
 	}

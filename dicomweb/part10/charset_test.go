@@ -42,6 +42,7 @@ func TestCharsets(t *testing.T) {
 		// Terms that are none, but leave no doubt.
 		{"ISO_IR 149", "\xc8\xab", "홍"}, {"ISO_IR 58", "\xd5\xc5", "张"}, {"ISO 2022 58", "\x1b$)A\xd5\xc5", "张"}, {"ISO_IR 87", "\x1b$B;3ED\x1b(B", "山田"},
 		{"GB2312", "\xd5\xc5", "张"}, {"ISO 2022 GBK", "\xd5\xc5", "张"},
+		{"ISO_IR 13", "\xd4\xcf\xc0\xde^\xc0\xdb\xb3=\x8eR\x93c^\x91\xbe\x98Y=\x82\xe2\x95\\", "ﾔﾏﾀﾞ^ﾀﾛｳ=山田^太郎=や表"}, {"ISO_IR 13", "\x8e\xd4\x8e", "車\ufffd"},
 		{"ISO 2022 IR 165", "M\xfcller", "Müller"}, {`\ISO 2022 IR 87`, "M\xfcller=\x1b$B;3ED\x1b(B", "Müller=山田"},
 	} {
 		if got := string(part10.ParseCharset(c.declared).Append(nil, []byte(c.raw))); got != c.want {

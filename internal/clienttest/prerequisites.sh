@@ -6,7 +6,7 @@ cd "$(dirname "$0")"
 
 # Debian's build of the AWS command line is 2.9; an older or other one on the PATH would test something else.
 declare -A package=(
-	[/usr/bin/dcmdump]=dcmtk [/usr/sbin/Orthanc]=orthanc [/usr/share/orthanc/plugins/libOrthancDicomWeb.so]=orthanc-dicomweb
+	[/usr/bin/dcmdump]=dcmtk [/usr/bin/dciodvfy]=dicom3tools [/usr/sbin/Orthanc]=orthanc [/usr/share/orthanc/plugins/libOrthancDicomWeb.so]=orthanc-dicomweb
 	[/usr/bin/aws]=awscli [/usr/bin/rclone]=rclone [/usr/bin/s3cmd]=s3cmd [/usr/bin/node]=nodejs [/usr/bin/chromium]=chromium [/usr/bin/curl]=curl
 )
 missing=()
