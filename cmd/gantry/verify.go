@@ -35,7 +35,9 @@ Exit codes: 0 everything is intact; 1 error; 2 wrong flag or setting; 3 damage w
 			if err := requireData(&c); err != nil {
 				return err
 			}
-			st, err := openStore(cmd.Context(), &c, slog.New(slog.DiscardHandler), nil, nil)
+			replay := storeProgress(cmd.ErrOrStderr(), "replay") // of a restored backup, say, which has no catalog
+			st, err := openStore(cmd.Context(), &c, slog.New(slog.DiscardHandler), nil, replay.update)
+			replay.end()
 			if err != nil {
 				return err
 			}
