@@ -249,3 +249,36 @@ func TestStoppedWhileStarting(t *testing.T) {
 	expect(t, s, acked, nil)
 	verify(t, s)
 }
+
+// TestBucketLostLongBefore: a bucket whose record is damaged comes back with its first object, however much of the log was replayed in
+// between.
+func TestBucketLostLongBefore(t *testing.T) {
+	d := disk{fs: vfs.NewMem(), cat: catalog.NewMemDisk()}
+	s := open(t, d.config())
+	mustBucket(t, s, "other", store.BucketSettings{})
+	lost := s.End()
+	mustBucket(t, s, "lost", store.BucketSettings{})
+	for i := range 4500 { // more than one step of the replay takes
+		put(t, s, "other", fmt.Sprint(i), nil)
+	}
+	put(t, s, "lost", "o", []byte("kept"))
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	f, err := d.fs.OpenRW("/data/log/0000000000000000.tar")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = f.WriteAt([]byte("rot"), int64(lost)+700)
+	if err := errors.Join(err, f.Close()); err != nil {
+		t.Fatal(err)
+	}
+	d.cat.Reset()
+	s = open(t, d.config())
+	if len(s.Damage()) == 0 {
+		t.Error("no damage is reported")
+	}
+	if got := get(t, s, "lost", "o"); string(got) != "kept" {
+		t.Errorf("got %q", got)
+	}
+}

@@ -349,3 +349,32 @@ func TestDamageIsCountedOnce(t *testing.T) {
 		t.Errorf("%d places are damaged, want 2; %v", st.DamageFound, err)
 	}
 }
+
+// TestReplacedWhileOpened: a large object that is replaced, and collected, between being found and being pinned is found again.
+func TestReplacedWhileOpened(t *testing.T) {
+	s := openInMemory(t)
+	c := uploadOnePart(t, s)
+	if _, err := s.Complete(t.Context(), c); err != nil {
+		t.Fatal(err)
+	}
+	found := 0
+	o, err := s.open(func() (Key, *entry, error) {
+		e, err := s.lookUp(c.Key)
+		if found++; found == 1 {
+			mustPut(t, s, &Put{Key: c.Key, Body: strings.NewReader("1.2.4"), Size: 5})
+			err = errors.Join(err, s.tidy(t.Context()))
+		}
+		return c.Key, e, err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer o.Close()
+	got := make([]byte, o.Size)
+	if _, err := o.ReadAt(got, 0); err != nil || string(got) != "1.2.4" {
+		t.Errorf("got %q, %v", got, err)
+	}
+	if len(s.pins.open) > 0 {
+		t.Errorf("pins are left: %v", s.pins.open)
+	}
+}
