@@ -360,6 +360,39 @@ func TestKilledThenPowerLost(t *testing.T) {
 	}
 }
 
+// TestUnreadableSectorAndTornTail: a sector that can't be read, of a record that was acknowledged, makes no torn tail doubtful.
+func TestUnreadableSectorAndTornTail(t *testing.T) {
+	mem, cat := vfs.NewMem(), catalog.NewMemDisk()
+	s := open(t, faultConfig(mem, cat))
+	mustBucket(t, s, "plain", store.BucketSettings{})
+	first := put(t, s, "plain", "first", noise(1, 20_000))
+	second := put(t, s, "plain", "second", noise(2, 20_000))
+	torn := put(t, s, "plain", "torn", noise(3, 20_000))
+	for off := int64(first.LSN); off < int64(second.LSN); off += 4096 {
+		after := disk{fs: mem.CrashClone(rand.New(rand.NewPCG(1, 1)), 0), cat: catalog.NewMemDisk()}
+		fault := vfs.NewFault(after.fs)
+		fault.SetRule(func(op vfs.Op) vfs.Fate {
+			if op.Kind == vfs.OpRead && strings.HasSuffix(op.Name, ".tar") && op.Off < off+4096 && op.Off+op.Len > off {
+				return vfs.Fate{Err: vfs.ErrInjected}
+			}
+			return vfs.Fate{}
+		})
+		f, err := after.fs.OpenRW("/data/log/0000000000000000.tar")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := f.WriteAt(make([]byte, 4096), int64(s.End())-4096); err != nil {
+			t.Fatal(err)
+		}
+		if err := f.Close(); err != nil {
+			t.Fatal(err)
+		}
+		cfg := faultConfig(fault, after.cat)
+		cfg.Indexer = testIndexer
+		expect(t, open(t, cfg), map[store.Key][]byte{second.Key: noise(2, 20_000), torn.Key: nil}, nil)
+	}
+}
+
 // TestUnreadableTail: what can't be read where nothing says that it was acknowledged may have been, so it is not cut off as torn.
 func TestUnreadableTail(t *testing.T) {
 	mem, cat := vfs.NewMem(), catalog.NewMemDisk()

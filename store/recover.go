@@ -253,7 +253,7 @@ func (r *replayer) segment(ctx context.Context, seg *segmentFile, last bool) err
 		if t.commit, err = t.commitPoint(); err != nil {
 			return err
 		}
-		t.unread = nil
+		t.unread = unreadable{}
 		if err := t.lookForFooter(size); err != nil {
 			return err
 		}
@@ -274,7 +274,7 @@ type tail struct {
 	commit LSN // everything below was acknowledged or may have been: it must be there
 	batch  []*segment.Header
 	torn   bool
-	unread error // of a read that failed: what could not be read is damage, but no torn tail
+	unread unreadable
 }
 
 // scanner goes through the records from where the catalog ends.
@@ -363,13 +363,21 @@ func (t *tail) add(ctx context.Context, h *segment.Header) error {
 	}
 	end := LSN(h.LSN) + LSN(h.RecordLen())
 	if end > t.commit && !t.whole() {
-		t.torn = true
-		return t.unread
+		return t.tear()
 	}
 	if err := t.applyBatch(ctx); err != nil {
 		return err
 	}
 	return context.Cause(ctx)
+}
+
+// tear ends the replay at a batch that is not whole. One that can't be read may have been acknowledged, and is no torn tail.
+func (t *tail) tear() error {
+	t.torn = true
+	if t.seg.base+LSN(t.unread.off) < t.commit {
+		return nil
+	}
+	return t.unread.err
 }
 
 // whole verifies a batch that nothing says was acknowledged: all its records, all its bytes.
@@ -391,14 +399,13 @@ func (t *tail) whole() bool {
 func (t *tail) bad(ctx context.Context, from, to int64, cause error) error {
 	at := t.seg.base + LSN(from)
 	if at >= t.commit {
-		t.torn = true
-		return t.unread
+		return t.tear()
 	}
 	if err := t.applyBatch(ctx); err != nil { // what was readable of the batch
 		return err
 	}
-	if t.unread != nil {
-		cause, t.unread = errors.Join(cause, t.unread), nil
+	if t.unread.err != nil {
+		cause, t.unread = errors.Join(cause, t.unread.err), unreadable{}
 	}
 	t.hole(Damage{Segment: t.seg.name(), From: at, To: t.seg.base + LSN(to), Detail: cause.Error()})
 	t.store.wal.end.Store(uint64(t.seg.base) + uint64(to))

@@ -109,7 +109,13 @@ func (v *verifier) segment(ctx context.Context, seg *segmentFile, end LSN) error
 // checked as well.
 type forgiving struct {
 	vfs.File
-	met *error // set to the last error, if not nil
+	met *unreadable // set to the last of them, if not nil
+}
+
+// unreadable is a place that could not be read.
+type unreadable struct {
+	off int64
+	err error
 }
 
 // pageSize is the piece in which disks lose data.
@@ -126,7 +132,7 @@ func (f forgiving) ReadAt(p []byte, off int64) (int, error) {
 		if n, err := f.File.ReadAt(p[at:next], off+int64(at)); err != nil {
 			clear(p[at+n : next])
 			if f.met != nil {
-				*f.met = err
+				*f.met = unreadable{off + int64(at), err}
 			}
 		}
 		at = next
