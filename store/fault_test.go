@@ -360,6 +360,16 @@ func TestKilledThenPowerLost(t *testing.T) {
 	}
 }
 
+// unreadableAt fails reads of the log's sector at off.
+func unreadableAt(off int64) func(vfs.Op) vfs.Fate {
+	return func(op vfs.Op) vfs.Fate {
+		if op.Kind == vfs.OpRead && strings.HasSuffix(op.Name, ".tar") && op.Off < off+4096 && op.Off+op.Len > off {
+			return vfs.Fate{Err: vfs.ErrInjected}
+		}
+		return vfs.Fate{}
+	}
+}
+
 // TestUnreadableSectorAndTornTail: a sector that can't be read, of a record that was acknowledged, makes no torn tail doubtful.
 func TestUnreadableSectorAndTornTail(t *testing.T) {
 	mem, cat := vfs.NewMem(), catalog.NewMemDisk()
@@ -371,12 +381,7 @@ func TestUnreadableSectorAndTornTail(t *testing.T) {
 	for off := int64(first.LSN); off < int64(second.LSN); off += 4096 {
 		after := disk{fs: mem.CrashClone(rand.New(rand.NewPCG(1, 1)), 0), cat: catalog.NewMemDisk()}
 		fault := vfs.NewFault(after.fs)
-		fault.SetRule(func(op vfs.Op) vfs.Fate {
-			if op.Kind == vfs.OpRead && strings.HasSuffix(op.Name, ".tar") && op.Off < off+4096 && op.Off+op.Len > off {
-				return vfs.Fate{Err: vfs.ErrInjected}
-			}
-			return vfs.Fate{}
-		})
+		fault.SetRule(unreadableAt(off))
 		f, err := after.fs.OpenRW("/data/log/0000000000000000.tar")
 		if err != nil {
 			t.Fatal(err)
@@ -402,12 +407,7 @@ func TestUnreadableTail(t *testing.T) {
 	for off := int64(last.LSN); off < int64(s.End()); off += 4096 {
 		after := disk{fs: mem.CrashClone(rand.New(rand.NewPCG(1, 1)), 0), cat: cat.Clone()}
 		fault := vfs.NewFault(after.fs)
-		fault.SetRule(func(op vfs.Op) vfs.Fate {
-			if op.Kind == vfs.OpRead && strings.HasSuffix(op.Name, ".tar") && op.Off < off+4096 && op.Off+op.Len > off {
-				return vfs.Fate{Err: vfs.ErrInjected}
-			}
-			return vfs.Fate{}
-		})
+		fault.SetRule(unreadableAt(off))
 		cfg := faultConfig(fault, after.cat)
 		cfg.Indexer = testIndexer
 		if s, err := store.Open(t.Context(), cfg); !errors.Is(err, vfs.ErrInjected) {
