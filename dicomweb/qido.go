@@ -21,8 +21,8 @@ type search struct {
 	bucket string
 	base   string // URL of the service
 	q      *query
-	by     [3][]condition      // keys by level
-	places map[string][]string // SOP Instance UIDs that the query lists, by study and series; nil until it is asked for
+	by     [3][]condition                 // keys by level
+	listed map[string][]store.InstanceRow // matching instances that the query lists by UID, by study and series; nil until it is asked for
 
 	skip  int
 	count int
@@ -289,24 +289,10 @@ func inOrder[R any](rows []R, lsn func(*R) store.LSN) []R {
 // eachInstance calls fn with the matching instances of a series, inside the iteration: fn must not call the archive.
 func (s *search) eachInstance(study, series string, fn func(*store.InstanceRow) bool) error {
 	if uids := s.q.list("00080018"); uids != nil {
-		uids, err := s.placed(uids, study, series)
+		rows, err := s.listedIn(uids, study, series)
 		if err != nil {
 			return err
 		}
-		var rows []store.InstanceRow
-		for _, uid := range uids {
-			row, err := s.g.objects.Instance(s.ctx, s.bucket, uid)
-			if errors.Is(err, store.ErrNotFound) {
-				continue
-			}
-			if err != nil {
-				return err
-			}
-			if row.Study == study && row.Series == series && s.instanceMatches(&row) {
-				rows = append(rows, row)
-			}
-		}
-		rows = inOrder(rows, func(row *store.InstanceRow) store.LSN { return row.LSN })
 		for i := range rows {
 			if !fn(&rows[i]) {
 				break
@@ -319,10 +305,10 @@ func (s *search) eachInstance(study, series string, fn func(*store.InstanceRow) 
 	})
 }
 
-// placed returns those of a list of SOP Instance UIDs that are in a series. Where they are is looked up once for all series.
-func (s *search) placed(uids []string, study, series string) ([]string, error) {
-	if s.places == nil {
-		places := make(map[string][]string)
+// listedIn gives the matching instances of a series by their UIDs, in order of arrival. All are looked up once, for all series.
+func (s *search) listedIn(uids []string, study, series string) ([]store.InstanceRow, error) {
+	if s.listed == nil {
+		listed := make(map[string][]store.InstanceRow)
 		for _, uid := range uids {
 			row, err := s.g.objects.Instance(s.ctx, s.bucket, uid)
 			if errors.Is(err, store.ErrNotFound) {
@@ -331,12 +317,17 @@ func (s *search) placed(uids []string, study, series string) ([]string, error) {
 			if err != nil {
 				return nil, err
 			}
-			place := row.Study + "/" + row.Series
-			places[place] = append(places[place], uid)
+			if s.instanceMatches(&row) {
+				place := row.Study + "/" + row.Series
+				listed[place] = append(listed[place], row)
+			}
 		}
-		s.places = places
+		for place, rows := range listed {
+			listed[place] = inOrder(rows, func(row *store.InstanceRow) store.LSN { return row.LSN })
+		}
+		s.listed = listed
 	}
-	return s.places[study+"/"+series], nil
+	return s.listed[study+"/"+series], nil
 }
 
 func (s *search) seriesResults(study *store.StudyRow) (bool, error) {

@@ -164,15 +164,24 @@ func (b *body) expect(r *request) error {
 		}
 		return err
 	}
-	a, ok := checksum.Parse(named)
+	a, err := parseAlgorithm(named)
 	switch {
-	case !ok:
-		return errUnsupportedChecksum(named)
+	case err != nil:
+		return err
 	case b.algorithm != checksum.None && a != b.algorithm:
 		return newError(codeInvalidRequest, "Value for x-amz-sdk-checksum-algorithm header is invalid.")
 	}
 	b.algorithm = a
 	return nil
+}
+
+// parseAlgorithm reads the name of a checksum algorithm.
+func parseAlgorithm(name string) (checksum.Algorithm, error) {
+	a, ok := checksum.Parse(name)
+	if !ok {
+		return a, errUnsupportedChecksum(name)
+	}
+	return a, nil
 }
 
 // trailers lists the names that x-amz-trailer announces.

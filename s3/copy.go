@@ -120,11 +120,7 @@ func (r *request) namedAlgorithm() (checksum.Algorithm, error) {
 	if v == "" {
 		return checksum.None, nil
 	}
-	a, ok := checksum.Parse(v)
-	if !ok {
-		return a, errUnsupportedChecksum(v)
-	}
-	return a, nil
+	return parseAlgorithm(v)
 }
 
 // inherited is the algorithm of an object's checksum, computed anew over the whole; the default where it has none.

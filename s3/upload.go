@@ -56,11 +56,12 @@ func (r *request) uploadChecksum(n *store.NewUpload) error {
 		}
 		return nil
 	}
-	a, ok := checksum.Parse(name)
-	if !ok {
-		return errUnsupportedChecksum(name)
+	a, err := parseAlgorithm(name)
+	if err != nil {
+		return err
 	}
 	n.ChecksumAlgorithm = a.String()
+	var ok bool
 	switch kind {
 	case "":
 		n.ChecksumComposite = a != checksum.CRC64NVME

@@ -260,9 +260,9 @@ func errorOf(resp *http.Response) error {
 	return &statusError{resp.StatusCode, own.Error}
 }
 
-// getJSON fetches a small JSON document.
 var errStarting = errors.New("gantry is starting: try again soon")
 
+// getJSON fetches a small JSON document.
 func (r *remote) getJSON(ctx context.Context, path string, limit int64, into any) error {
 	req, err := r.request(ctx, http.MethodGet, path, nil)
 	if err != nil {

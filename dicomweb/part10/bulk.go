@@ -141,7 +141,7 @@ func (o *object) seek(limit int64, steps []step, next func() (element, bool, err
 
 func (o *object) found(e *element) (*Value, error) {
 	info := e.vr.info()
-	v := &Value{Tag: e.tag, VR: e.vr, unit: o.swapUnit(e)}
+	v := &Value{Tag: e.tag, VR: e.vr, unit: o.swapUnit(e, o.bits)}
 	switch {
 	case info.kind == kindNone && e.length != undefined:
 		v.VR = UN

@@ -324,7 +324,7 @@ func (x *converter) value(e *element, vr VR) error {
 }
 
 func (x *converter) copyValue(e *element) error {
-	unit := x.swapUnit(e)
+	unit := x.swapUnit(e, x.bits)
 	for todo := int64(e.length); todo > 0; {
 		b, err := x.peek(int(min(todo, chunkBytes)))
 		if err != nil {

@@ -46,10 +46,7 @@ func (o *object) openFrame(p *Pixels, n int) (*FrameReader, error) {
 		return nil, ErrFrameRange
 	}
 	first, last := int64(n)*bits, int64(n+1)*bits
-	f := &FrameReader{o: o, unit: 1, Length: (bits + 7) / 8, shift: uint(first % 8), tail: uint(bits % 8)}
-	if p.BigEndian {
-		f.unit = p.swapUnit()
-	}
+	f := &FrameReader{o: o, unit: p.unit, Length: (bits + 7) / 8, shift: uint(first % 8), tail: uint(bits % 8)}
 	u := int64(f.unit)
 	from := first / 8 / u * u
 	to := min(((last+7)/8+u-1)/u*u, p.Length)

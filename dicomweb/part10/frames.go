@@ -71,7 +71,7 @@ func (o *object) findPixels(p *Pixels) error {
 			p.extendedOffsets = Range{e.val, int64(e.length)}
 		case e.tag == 0x7FE00002:
 			p.extendedLength = Range{e.val, int64(e.length)}
-		case e.tag == 0x7FE00008 || e.tag == 0x7FE00009 || e.tag == tagPixelData:
+		case e.tag == tagFloatPixels || e.tag == tagDoublePixels || e.tag == tagPixelData:
 			return o.pixelData(p, &e)
 		}
 		if err := o.skip(&e, o.end, 0); err != nil {
@@ -101,7 +101,7 @@ func (p *Pixels) nativeTable() *FrameTable {
 	if bits == 0 || int64(p.Frames) > p.Length*8/bits {
 		return inconsistent()
 	}
-	if p.BigEndian && p.swapUnit() > 1 || p.Deflated || bits%8 != 0 {
+	if p.unit > 1 || p.Deflated || bits%8 != 0 {
 		return &FrameTable{kind: framesComputed, count: p.Frames}
 	}
 	return &FrameTable{kind: framesNative, count: p.Frames, offset: p.Offset, each: bits / 8}
@@ -120,21 +120,6 @@ func (p *Pixels) nativeBits() int64 {
 		return full
 	}
 	return bits
-}
-
-// swapUnit returns how many bytes of big endian pixel data are to be reversed together.
-func (p *Pixels) swapUnit() int {
-	switch {
-	case p.Tag == 0x7FE00008:
-		return 4
-	case p.Tag == 0x7FE00009:
-		return 8
-	case p.VR == OB:
-		return 1
-	case p.BitsAllocated == 32 || p.BitsAllocated == 64:
-		return p.BitsAllocated / 8
-	}
-	return 2
 }
 
 // encapsulatedTable assigns fragments to frames: by the extended offset table, the

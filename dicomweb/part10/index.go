@@ -155,7 +155,7 @@ func (x *indexer) pixelGroup(e *element) error {
 		p.extendedOffsets = Range{e.val, int64(e.length)}
 	case 0x7FE00002:
 		p.extendedLength = Range{e.val, int64(e.length)}
-	case 0x7FE00008, 0x7FE00009, tagPixelData:
+	case tagFloatPixels, tagDoublePixels, tagPixelData:
 		if p.Tag != 0 {
 			break
 		}

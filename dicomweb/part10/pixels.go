@@ -21,7 +21,7 @@ type Pixels struct {
 	Length       int64
 	Encapsulated bool
 	Deflated     bool
-	BigEndian    bool // sample order; also of PrivateGE
+	unit         int // see swapUnit
 
 	Rows, Columns, Samples                       int
 	BitsAllocated, BitsStored, HighBit           int
@@ -70,9 +70,9 @@ func (p *Pixels) frameBits() int64 {
 	samples := int64(p.Samples)
 	bits := int64(p.BitsAllocated)
 	switch {
-	case p.Tag == 0x7FE00008:
+	case p.Tag == tagFloatPixels:
 		samples, bits = 1, 32
-	case p.Tag == 0x7FE00009:
+	case p.Tag == tagDoublePixels:
 		samples, bits = 1, 64
 	case samples == 0:
 		samples = 1
@@ -98,16 +98,22 @@ func (o *object) note(tag uint32, n uint16) {
 	}
 }
 
-// swapUnit returns how many bytes of the value of e are to be reversed together to make it little endian.
-func (o *object) swapUnit(e *element) int {
+// swapUnit returns how many bytes of the value of e are to be reversed together to make it little endian: of pixels those of one, of which
+// bits are allocated. PrivateGE has big endian pixels in little endian data.
+func (o *object) swapUnit(e *element, bits int) int {
 	switch {
-	case e.tag>>16 == 0x7FE0 && (o.big || o.syntax == PrivateGE):
-		p := Pixels{Tag: e.tag, VR: e.vr, BitsAllocated: o.bits}
-		return p.swapUnit()
-	case o.big:
+	case !o.big && (o.syntax != PrivateGE || e.tag>>16 != 0x7FE0):
+		return 1
+	case e.tag == tagFloatPixels:
+		return 4
+	case e.tag == tagDoublePixels:
+		return 8
+	case e.tag != tagPixelData || e.vr == OB:
 		return max(1, int(e.vr.info().unit))
+	case bits == 32 || bits == 64:
+		return bits / 8
 	}
-	return 1
+	return 2
 }
 
 // pixelData records the value of e, which is one of the three pixel data elements,
@@ -115,7 +121,7 @@ func (o *object) swapUnit(e *element) int {
 func (o *object) pixelData(p *Pixels, e *element) error {
 	p.Tag, p.VR, p.Offset = e.tag, e.vr, e.val
 	p.Deflated = o.z != nil
-	p.BigEndian = o.big || o.syntax == PrivateGE
+	p.unit = o.swapUnit(e, p.BitsAllocated)
 	p.Encapsulated = e.length == undefined
 	if p.Frames < 1 {
 		p.Frames = 1

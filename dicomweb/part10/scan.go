@@ -12,13 +12,15 @@ const MaxDepth = 128
 const undefined = 0xFFFFFFFF // value length that means: up to a delimiter
 
 const (
-	tagItem      = 0xFFFEE000
-	tagItemEnd   = 0xFFFEE00D
-	tagSeqEnd    = 0xFFFEE0DD
-	tagPixelData = 0x7FE00010
-	tagBits      = 0x00280100 // BitsAllocated
-	tagSigned    = 0x00280103 // PixelRepresentation
-	tagPadding   = 0xFFFCFFFC
+	tagItem         = 0xFFFEE000
+	tagItemEnd      = 0xFFFEE00D
+	tagSeqEnd       = 0xFFFEE0DD
+	tagFloatPixels  = 0x7FE00008 // FloatPixelData
+	tagDoublePixels = 0x7FE00009 // DoubleFloatPixelData
+	tagPixelData    = 0x7FE00010
+	tagBits         = 0x00280100 // BitsAllocated
+	tagSigned       = 0x00280103 // PixelRepresentation
+	tagPadding      = 0xFFFCFFFC
 )
 
 // element is the header of a data element, item or delimiter.
